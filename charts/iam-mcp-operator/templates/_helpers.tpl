@@ -1,0 +1,69 @@
+{{/* The name of every object: the release's, unless that only repeats the chart's. */}}
+{{- define "operator.name" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "operator.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "operator.labels" -}}
+{{ include "operator.selector" . }}
+app.kubernetes.io/part-of: iam-mcp
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "operator.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "operator.serverImage" -}}
+{{ .Values.serverImage | default (printf "ghcr.io/iam-mcp/iam-mcp-server:%s" .Chart.AppVersion) }}
+{{- end -}}
+
+{{/*
+What the operator does in a namespace it watches: exactly the verbs that it uses. Server-side apply of an object that
+does not exist yet needs both patch and create.
+*/}}
+{{- define "operator.rules" -}}
+- apiGroups: [iam-mcp.dev]
+  resources: [mcpservers]
+  verbs: [list, watch]
+- apiGroups: [iam-mcp.dev]
+  resources: [mcpservers/status]
+  verbs: [patch]
+# The children's owner references block the deletion of their McpServer until they are gone. The admission plugin
+# OwnerReferencesPermissionEnforcement, where a cluster has it on, asks for this in return.
+- apiGroups: [iam-mcp.dev]
+  resources: [mcpservers/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [serviceaccounts, services]
+  verbs: [get, list, watch, create, patch]
+# The optional children are pruned when they are no longer wanted.
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+# Watched by their metadata alone; read: the Secrets that McpServers name or own; written: NAME-keys.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}

@@ -1,0 +1,206 @@
+//! What a person writes: the spec of `McpServer`.
+
+use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    autoscaling::AutoscalingSpec,
+    exposure::{IngressSpec, ServiceSpec},
+    job_search::JobSearchSpec,
+    schema,
+    status::McpServerStatus,
+};
+
+/// Environment variables that the operator sets itself, each from a field of the spec or because
+/// the probes and the Service depend on it. `spec.env` may not name them.
+pub const RESERVED_ENV: &[&str] = &[
+    "ADMIN_PORT",
+    "ALLOWED_HOSTS",
+    "APP_NAME",
+    "BASE_PATH",
+    "CORS_ORIGINS",
+    "HOST",
+    "IAM_DATA_ROOT",
+    "JOB_PROVIDER",
+    "LOG_LEVEL",
+    "MCP_TRANSPORT",
+    "PORT",
+    "RAPIDAPI_HOST",
+    "RAPIDAPI_KEY",
+    "RAPIDAPI_KEY_FILE",
+    "SESSION_KEY_FILE",
+];
+
+/// One MCP server: the operator makes and keeps everything it needs in the cluster (ServiceAccount,
+/// Secret, Deployment, Service and, where asked for, Ingress and HorizontalPodAutoscaler).
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[kube(
+    group = "iam-mcp.dev",
+    version = "v1alpha1",
+    kind = "McpServer",
+    plural = "mcpservers",
+    singular = "mcpserver",
+    shortname = "mcps",
+    category = "mcp",
+    namespaced,
+    status = "McpServerStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    doc = "McpServer is one MCP server: the operator makes and keeps everything it needs in the cluster.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether the server answers as asked"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        description = "Why, in one word"
+    ),
+    printcolumn(
+        name = "Pods",
+        type_ = "string",
+        json_path = ".status.readyPods",
+        description = "Ready pods of those wanted"
+    ),
+    printcolumn(
+        name = "URL",
+        type_ = "string",
+        json_path = ".status.url",
+        description = "Where MCP clients connect"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Image",
+        type_ = "string",
+        json_path = ".status.image",
+        description = "The image of the current pod template",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        description = "Why, in a sentence",
+        priority = 1
+    ),
+    validation = Rule::new(
+        r"self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')"
+    )
+    .message("metadata.name: at most 52 characters, lower-case letters, digits and '-', starting with a letter; it becomes the name of the Service and other children")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.env) || self.env.all(e, !(e.name in ['ADMIN_PORT', 'ALLOWED_HOSTS', 'APP_NAME', 'BASE_PATH', \
+         'CORS_ORIGINS', 'HOST', 'IAM_DATA_ROOT', 'JOB_PROVIDER', 'LOG_LEVEL', 'MCP_TRANSPORT', 'PORT', \
+         'RAPIDAPI_HOST', 'RAPIDAPI_KEY', 'RAPIDAPI_KEY_FILE', 'SESSION_KEY_FILE']))"
+    )
+    .message("env: the operator sets this variable itself; use logLevel, cors, jobSearch or ingress instead (HOST, PORT, ADMIN_PORT, APP_NAME, ALLOWED_HOSTS and IAM_DATA_ROOT are fixed)")
+    .field_path(".env")
+)]
+pub struct McpServerSpec {
+    /// Image of the server, as `[registry/]name[:tag][@sha256:digest]`. Default: the operator's
+    /// `--server-image`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new(r"self.matches('^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[a-f0-9]{64})?$')").message("image: write it as [registry/]name[:tag][@sha256:digest], for example ghcr.io/acme/iam-mcp-server:1.2.0"))]
+    pub image: Option<String>,
+
+    /// When the kubelet pulls the image. Default: `Always` for the tag `latest` or none,
+    /// `IfNotPresent` else, as Kubernetes does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<ImagePullPolicy>,
+
+    /// Number of pods. When set it belongs to the operator and drift is repaired. When unset, or
+    /// while any HorizontalPodAutoscaler targets the Deployment, the operator never writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: Option<i32>,
+
+    /// Where `search_jobs` finds its postings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_search: Option<JobSearchSpec>,
+
+    /// How much the server logs. Default: `INFO`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_level: Option<LogLevel>,
+
+    /// Cross-origin requests of browsers. Unset: the server sends no CORS headers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<CorsSpec>,
+
+    /// More environment variables for the server's container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::bound_env)]
+    pub env: Vec<EnvVar>,
+
+    /// Environment variables from ConfigMaps and Secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub env_from: Vec<EnvFromSource>,
+
+    /// CPU and memory of the server's container. Default: requests of 100m CPU and 64Mi memory, a
+    /// limit of 256Mi memory. A CPU request is set in any case: an HPA on CPU needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+
+    /// The Service in front of the pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceSpec>,
+
+    /// An Ingress for clients outside the cluster. Unset: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<IngressSpec>,
+
+    /// A HorizontalPodAutoscaler that owns the number of pods. Unset: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingSpec>,
+}
+
+/// When the kubelet pulls an image.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ImagePullPolicy {
+    /// At every start of a pod.
+    Always,
+    /// When the node does not have it.
+    IfNotPresent,
+    /// Never: the node must have it.
+    Never,
+}
+
+/// How much the server logs.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum LogLevel {
+    /// Failures only.
+    Error,
+    /// And what may need attention.
+    Warn,
+    /// And what happens: the default.
+    #[default]
+    Info,
+    /// And why.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Cross-origin requests of browsers.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CorsSpec {
+    /// Origins that may call the server: `*`, or `scheme://host[:port]` each.
+    #[schemars(length(min = 1, max = 64), inner(length(max = 255)))]
+    #[x_kube(validation = Rule::new(r"self.all(o, o == '*' || o.matches('^https?://[^/ ]+$'))").message("cors.origins: each is '*' or scheme://host[:port] without a path, for example https://app.example.com"))]
+    pub origins: Vec<String>,
+}

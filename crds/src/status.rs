@@ -1,0 +1,122 @@
+//! What the operator reports: the status of `McpServer`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator saw when it last looked.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct McpServerStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Conditions: `Accepted`, `Ready`, `Progressing`, `Degraded`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+
+    /// Pods that exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+
+    /// Pods that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+
+    /// Ready pods of those wanted, for people: `2/3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_pods: Option<String>,
+
+    /// Label selector of the pods, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+
+    /// Where MCP clients connect (Streamable HTTP; `/sse` stands beside `/mcp`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+
+    /// The image of the current pod template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+/// Types of conditions.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum ConditionType {
+    /// The spec can be acted on.
+    Accepted,
+    /// The server answers as asked.
+    Ready,
+    /// A rollout is under way.
+    Progressing,
+    /// Something needs a person.
+    Degraded,
+}
+
+impl ConditionType {
+    /// The name in `status.conditions[].type`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::Ready => "Ready",
+            Self::Progressing => "Progressing",
+            Self::Degraded => "Degraded",
+        }
+    }
+}
+
+/// Reasons of conditions and events, one word each.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Reason {
+    /// The spec is valid.
+    Valid,
+    /// The spec contradicts itself in a way the schema cannot see.
+    Invalid,
+    /// The API server refused a child made from this spec.
+    ChildRejected,
+    /// An object of a child's name exists and belongs to somebody else.
+    NameConflict,
+    /// A Secret named by the spec does not exist.
+    SecretNotFound,
+    /// A Secret named by the spec lacks the key, or the key is empty.
+    SecretKeyNotFound,
+    /// All wanted pods are ready.
+    PodsReady,
+    /// Some or all wanted pods are not ready.
+    PodsNotReady,
+    /// The server is scaled to zero.
+    ScaledToZero,
+    /// New pods are taking over from old ones.
+    RolloutInProgress,
+    /// All pods run the current template.
+    RolloutComplete,
+    /// The rollout made no progress within its deadline.
+    RolloutStuck,
+    /// Nothing needs a person.
+    AsExpected,
+}
+
+impl Reason {
+    /// The word in `reason`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "Valid",
+            Self::Invalid => "Invalid",
+            Self::ChildRejected => "ChildRejected",
+            Self::NameConflict => "NameConflict",
+            Self::SecretNotFound => "SecretNotFound",
+            Self::SecretKeyNotFound => "SecretKeyNotFound",
+            Self::PodsReady => "PodsReady",
+            Self::PodsNotReady => "PodsNotReady",
+            Self::ScaledToZero => "ScaledToZero",
+            Self::RolloutInProgress => "RolloutInProgress",
+            Self::RolloutComplete => "RolloutComplete",
+            Self::RolloutStuck => "RolloutStuck",
+            Self::AsExpected => "AsExpected",
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Makes the cluster agree with the children that a server should have: applies what differs, deletes
+//! what is no longer wanted, writes nothing else.
+
+use futures::future::join_all;
+use iam_mcp_crds::{McpServer, Reason};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{
+    Resource as _, ResourceExt as _,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
+};
+use serde_json::{Value, json};
+
+use super::{
+    cache::{ChildRef, Observed, Workload, controller_uid},
+    context::Context,
+    drift,
+    error::{Blocked, Error},
+    keys,
+    kinds::{Child, ChildKind},
+    memory::Applied,
+    replicas,
+};
+use crate::OPERATOR;
+
+/// The server whose children are applied.
+pub struct Owner {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its uid.
+    pub uid: String,
+    /// The owner reference of its children.
+    pub reference: OwnerReference,
+}
+
+impl Owner {
+    /// The owner that `server` is; `None` for an object that never was in a cluster.
+    #[must_use]
+    pub fn of(server: &McpServer) -> Option<Self> {
+        Some(Self {
+            name: server.name_any(),
+            namespace: server.namespace()?,
+            uid: server.uid()?,
+            reference: server.controller_owner_ref(&()).map(|reference| OwnerReference {
+                // A delete in the foreground waits for the children.
+                block_owner_deletion: Some(true),
+                ..reference
+            })?,
+        })
+    }
+
+    fn child(&self, kind: ChildKind) -> ChildRef {
+        ChildRef { kind, namespace: self.namespace.clone(), name: self.name.clone() }
+    }
+}
+
+/// What applying came to.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Children that were made.
+    pub created: Vec<String>,
+    /// Children that were changed because the resource had changed.
+    pub updated: Vec<String>,
+    /// Children that somebody had changed or deleted, a sentence each.
+    pub repaired: Vec<String>,
+    /// Children that were deleted because they are no longer wanted.
+    pub pruned: Vec<String>,
+    /// Children that cannot be made until a person acts.
+    pub blocked: Vec<Blocked>,
+    /// The first failed call, if any; the other children were still applied.
+    pub failed: Option<Error>,
+    /// State of the pods, as far as known.
+    pub workload: Option<Workload>,
+}
+
+enum Change {
+    None,
+    Created,
+    Updated,
+    Repaired(String),
+    Blocked(Blocked),
+}
+
+/// Applies `children` of `owner` and prunes the kinds that are not among them.
+pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Report {
+    let mut report = Report::default();
+    // Identity and keys first: pods cannot start without them.
+    let (first, rest): (Vec<_>, Vec<_>) = children.iter().partition(|c| c.kind == ChildKind::ServiceAccount);
+    let keys_name = super::build::keys_secret_name(&owner.name);
+    match ensure_keys(context, owner, children).await {
+        Ok(keys::Outcome::Unchanged) => {}
+        Ok(keys::Outcome::Created) => {
+            context.metrics.write("Secret", "create");
+            report.created.push(format!("Secret/{keys_name}"));
+        }
+        Ok(keys::Outcome::Blocked(blocked)) => report.blocked.push(blocked),
+        Err(error) => report.failed = Some(error),
+    }
+    for stage in [first, rest] {
+        let outcomes = join_all(stage.iter().map(|child| apply_one(context, owner, child))).await;
+        for (child, outcome) in stage.iter().zip(outcomes) {
+            match outcome {
+                Ok(Change::None) => {}
+                Ok(Change::Created) => report.created.push(child.title()),
+                Ok(Change::Updated) => report.updated.push(child.title()),
+                Ok(Change::Repaired(what)) => {
+                    context.metrics.drift_repaired(child.kind.as_str());
+                    report.repaired.push(what);
+                }
+                Ok(Change::Blocked(blocked)) => report.blocked.push(blocked),
+                Err(error) => {
+                    report.failed.get_or_insert(error);
+                }
+            }
+        }
+    }
+    for kind in ChildKind::ALL.into_iter().filter(|kind| children.iter().all(|c| c.kind != *kind)) {
+        match prune(context, owner, kind).await {
+            Ok(true) => report.pruned.push(format!("{}/{}", kind.as_str(), owner.name)),
+            Ok(false) => {}
+            Err(error) => {
+                report.failed.get_or_insert(error);
+            }
+        }
+    }
+    report.workload = context.children.get(&owner.child(ChildKind::Deployment)).and_then(|known| known.workload);
+    report
+}
+
+async fn ensure_keys(context: &Context, owner: &Owner, children: &[Child]) -> Result<keys::Outcome, Error> {
+    let labels = children.first().map(|c| c.manifest["metadata"]["labels"].clone()).unwrap_or_default();
+    let labels = serde_json::from_value(labels)?;
+    keys::ensure(&context.client, &owner.namespace, &owner.name, &owner.reference, &labels).await
+}
+
+async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Change, Error> {
+    let known = context.children.get(&owner.child(child.kind));
+    let last = context.memory.get(&owner.uid, child.kind);
+    if let Some(known) = &known {
+        if known.owner_uid.as_deref() != Some(owner.uid.as_str()) {
+            return Ok(Change::Blocked(name_conflict(child)));
+        }
+        let settled = known.digest.is_some()
+            && (known.digest == Some(child.digest)
+                || last.is_some_and(|l| l.desired == child.digest && l.answered == known.digest));
+        if settled {
+            let applied = Applied { desired: child.digest, answered: known.digest };
+            context.memory.set(&owner.uid, child.kind, applied);
+            return Ok(Change::None);
+        }
+    }
+    // The same was applied before, so it is the cluster that changed, not the resource.
+    let drifted = last.is_some_and(|l| l.desired == child.digest);
+    let api = context.child_api(child.kind, &owner.namespace);
+    let live = if known.is_none() || drifted {
+        let action = format!("read {}", child.title());
+        api.get_opt(&child.name).await.map_err(Error::api(action))?
+    } else {
+        None
+    };
+    if let Some(live) = &live
+        && controller_uid(live.meta()).as_deref() != Some(owner.uid.as_str())
+    {
+        return Ok(Change::Blocked(name_conflict(child)));
+    }
+    if known.as_ref().is_some_and(|k| k.owns_replicas) && child.manifest["spec"]["replicas"].is_null() {
+        replicas::hand_over(&api, &owner.namespace, &child.name).await?;
+        context.metrics.write(child.kind.as_str(), "hand_over");
+    }
+    let answer = match send(context, &api, child, live.as_ref()).await? {
+        Ok(answer) => answer,
+        Err(blocked) => return Ok(Change::Blocked(blocked)),
+    };
+    let observed = Observed::new(child.kind, &answer);
+    let applied = Applied { desired: child.digest, answered: observed.digest };
+    let untouched = known.as_ref().is_some_and(|k| k.resource_version == observed.resource_version);
+    context.memory.set(&owner.uid, child.kind, applied);
+    context.children.insert(owner.child(child.kind), observed);
+    Ok(match (known.is_some() || live.is_some(), drifted) {
+        (true, _) if untouched => Change::None,
+        (false, false) => Change::Created,
+        (false, true) => Change::Repaired(format!("{} had been deleted; made again", child.title())),
+        (true, false) => Change::Updated,
+        (true, true) => Change::Repaired(tell_drift(child, live.as_ref())),
+    })
+}
+
+/// Applies one child; the inner error is a refusal that only a person can end.
+async fn send(
+    context: &Context,
+    api: &kube::Api<DynamicObject>,
+    child: &Child,
+    live: Option<&DynamicObject>,
+) -> Result<Result<DynamicObject, Blocked>, Error> {
+    let params = PatchParams::apply(OPERATOR).force();
+    let patch = Patch::Apply(&child.manifest);
+    context.metrics.write(child.kind.as_str(), "apply");
+    let mut answer = api.patch(&child.name, &params, &patch).await;
+    if refused(&answer).is_some()
+        && let Some(live) = live
+        && child.kind == ChildKind::Service
+    {
+        // A Service's ports are a list keyed by port: an edited port stands beside ours under the same
+        // name, which the API server refuses. Put our list in the place of theirs, then apply again.
+        let ports = json!({
+            "metadata": {"resourceVersion": live.resource_version()},
+            "spec": {"ports": child.manifest["spec"]["ports"]},
+        });
+        let merge = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+        context.metrics.write(child.kind.as_str(), "replace_ports");
+        api.patch(&child.name, &merge, &Patch::Merge(&ports))
+            .await
+            .map_err(Error::api(format!("replace the ports of {}", child.title())))?;
+        answer = api.patch(&child.name, &params, &patch).await;
+    }
+    if let Some(message) = refused(&answer) {
+        return Ok(Err(Blocked {
+            reason: Reason::ChildRejected,
+            message: format!("the API server refuses {}: {message}", child.title()),
+        }));
+    }
+    answer.map(Ok).map_err(Error::api(format!("apply {}", child.title())))
+}
+
+fn refused<T>(answer: &Result<T, kube::Error>) -> Option<String> {
+    match answer {
+        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 422) => Some(status.message.clone()),
+        _ => None,
+    }
+}
+
+fn name_conflict(child: &Child) -> Blocked {
+    Blocked {
+        reason: Reason::NameConflict,
+        message: format!(
+            "{} exists and does not belong to this McpServer, so it was left alone; delete or rename it, or rename the McpServer",
+            child.title()
+        ),
+    }
+}
+
+fn tell_drift(child: &Child, live: Option<&DynamicObject>) -> String {
+    let live: Value = live.and_then(|live| serde_json::to_value(live).ok()).unwrap_or_default();
+    let who = drift::last_editor(&live).map(|who| format!(" by {who}")).unwrap_or_default();
+    let what = match drift::describe(&live, &child.manifest) {
+        what if what.is_empty() => "a field was taken over, and taken back".to_owned(),
+        what => what,
+    };
+    format!("{} was changed{who}: {what}", child.title())
+}
+
+/// Deletes a child of `kind` that is ours and no longer wanted; says whether there was one.
+async fn prune(context: &Context, owner: &Owner, kind: ChildKind) -> Result<bool, Error> {
+    let key = owner.child(kind);
+    let Some(known) = context.children.get(&key).filter(|k| k.owner_uid.as_deref() == Some(owner.uid.as_str())) else {
+        return Ok(false);
+    };
+    context.memory.remove(&owner.uid, kind);
+    // By uid: what has the name now may be somebody else's.
+    let preconditions = Preconditions { uid: Some(known.uid.clone()), resource_version: None };
+    let params = DeleteParams::background().preconditions(preconditions);
+    context.metrics.write(kind.as_str(), "delete");
+    let api = context.child_api(kind, &owner.namespace);
+    match api.delete(&owner.name, &params).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+        Err(error) => return Err(Error::api(format!("delete {}/{}", kind.as_str(), owner.name))(error)),
+    }
+    context.children.remove(&key, &known.uid);
+    Ok(true)
+}

@@ -1,0 +1,233 @@
+//! The pods: restricted Pod Security profile, keys as files, probes on the admin port.
+
+use iam_mcp_crds::{ImagePullPolicy, JobProvider, LogLevel};
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        core::v1::{
+            Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, KeyToPath,
+            PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource,
+            SecurityContext, Volume, VolumeMount,
+        },
+    },
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+use kube::api::ObjectMeta;
+
+use super::{
+    SESSION_KEY, ValidatedServer, keys_secret_name,
+    labels::{common, pod_selector},
+    metadata,
+};
+use crate::controller::validate::Replicas;
+
+/// The numeric user and group of the image; numeric, so that `runAsNonRoot` can be checked.
+const USER: i64 = 65532;
+const HTTP_PORT: i32 = 8080;
+const ADMIN_PORT: i32 = 9090;
+const KEYS_DIR: &str = "/var/run/iam-mcp/keys";
+const RAPIDAPI_DIR: &str = "/var/run/iam-mcp/rapidapi";
+/// Readable for the group, which `fsGroup` makes ours; nobody else.
+const SECRET_MODE: i32 = 0o440;
+/// Time for calls in flight when a pod is stopped; the server's own hard limit is below it.
+const GRACE_SECONDS: i64 = 30;
+
+pub(super) fn build(server: &ValidatedServer) -> Deployment {
+    Deployment {
+        metadata: metadata(server),
+        spec: Some(DeploymentSpec {
+            replicas: match server.replicas {
+                Replicas::Ours(n) => Some(n),
+                Replicas::Theirs => None,
+            },
+            selector: LabelSelector { match_labels: Some(pod_selector(&server.name)), ..LabelSelector::default() },
+            // A pod goes only when its successor is ready.
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_unavailable: Some(IntOrString::Int(0)),
+                    max_surge: Some(IntOrString::String("25%".to_owned())),
+                }),
+            }),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta { labels: Some(common(&server.name)), ..ObjectMeta::default() }),
+                spec: Some(pod(server)),
+            },
+            ..DeploymentSpec::default()
+        }),
+        ..Deployment::default()
+    }
+}
+
+fn pod(server: &ValidatedServer) -> PodSpec {
+    PodSpec {
+        service_account_name: Some(server.name.clone()),
+        automount_service_account_token: Some(false),
+        // Service links would add a variable for every Service of the namespace, and `PORT`-like names
+        // among them have confused servers before.
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            fs_group: Some(USER),
+            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+            ..PodSecurityContext::default()
+        }),
+        containers: vec![container(server)],
+        volumes: Some(volumes(server)),
+        ..PodSpec::default()
+    }
+}
+
+fn container(server: &ValidatedServer) -> Container {
+    let port = |name: &str, number| ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: number,
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    };
+    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    };
+    let mut mounts = vec![mount("data", "/data", false), mount("keys", KEYS_DIR, true)];
+    if server.rapid_api_key.is_some() {
+        mounts.push(mount("rapidapi", RAPIDAPI_DIR, true));
+    }
+    Container {
+        name: server.name.clone(),
+        image: Some(server.image.clone()),
+        image_pull_policy: server.image_pull_policy.map(|p| {
+            match p {
+                ImagePullPolicy::Always => "Always",
+                ImagePullPolicy::IfNotPresent => "IfNotPresent",
+                ImagePullPolicy::Never => "Never",
+            }
+            .to_owned()
+        }),
+        args: Some(vec!["http".to_owned()]),
+        ports: Some(vec![port("http", HTTP_PORT), port("admin", ADMIN_PORT)]),
+        env: Some(env(server)),
+        env_from: (!server.env_from.is_empty()).then(|| server.env_from.clone()),
+        resources: Some(server.resources.clone()),
+        // 60 s for a first start on a busy node, noticed within one second of being ready.
+        startup_probe: Some(probe("/readyz", 1, 60)),
+        readiness_probe: Some(probe("/readyz", 5, 2)),
+        liveness_probe: Some(probe("/livez", 10, 3)),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+            ..SecurityContext::default()
+        }),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    }
+}
+
+fn probe(path: &str, period: i32, failures: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String("admin".to_owned()),
+            scheme: Some("HTTP".to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period),
+        failure_threshold: Some(failures),
+        timeout_seconds: Some(2),
+        ..Probe::default()
+    }
+}
+
+fn env(server: &ValidatedServer) -> Vec<EnvVar> {
+    let ValidatedServer { name, namespace, .. } = server;
+    let mut hosts = vec![
+        name.clone(),
+        format!("{name}.{namespace}"),
+        format!("{name}.{namespace}.svc"),
+        format!("{name}.{namespace}.svc.cluster.local"),
+    ];
+    let ingress = server.ingress.as_ref();
+    hosts.extend(ingress.and_then(|i| i.host.clone()));
+    let mut vars = vec![
+        ("ADMIN_PORT", ADMIN_PORT.to_string()),
+        ("ALLOWED_HOSTS", hosts.join(",")),
+        ("APP_NAME", name.clone()),
+        ("HOST", "0.0.0.0".to_owned()),
+        ("IAM_DATA_ROOT", "/data".to_owned()),
+        ("JOB_PROVIDER", provider(server.provider).to_owned()),
+        ("LOG_LEVEL", level(server.log_level).to_owned()),
+        ("PORT", HTTP_PORT.to_string()),
+        ("SESSION_KEY_FILE", format!("{KEYS_DIR}/{SESSION_KEY}")),
+    ];
+    if let Some(path) = ingress.map(|i| i.path.as_str()).filter(|p| *p != "/") {
+        vars.push(("BASE_PATH", path.to_owned()));
+    }
+    if !server.cors_origins.is_empty() {
+        vars.push(("CORS_ORIGINS", server.cors_origins.join(",")));
+    }
+    if let Some(host) = &server.rapid_api_host {
+        vars.push(("RAPIDAPI_HOST", host.clone()));
+    }
+    if server.rapid_api_key.is_some() {
+        vars.push(("RAPIDAPI_KEY_FILE", format!("{RAPIDAPI_DIR}/key")));
+    }
+    let ours = vars.into_iter().map(|(name, value)| EnvVar {
+        name: name.to_owned(),
+        value: Some(value),
+        value_from: None,
+    });
+    ours.chain(server.env.iter().cloned()).collect()
+}
+
+const fn provider(provider: JobProvider) -> &'static str {
+    match provider {
+        JobProvider::Auto => "Auto",
+        JobProvider::JSearch => "JSearch",
+        JobProvider::Catalogue => "Catalogue",
+    }
+}
+
+const fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "ERROR",
+        LogLevel::Warn => "WARN",
+        LogLevel::Info => "INFO",
+        LogLevel::Debug => "DEBUG",
+        LogLevel::Trace => "TRACE",
+    }
+}
+
+fn volumes(server: &ValidatedServer) -> Vec<Volume> {
+    let secret = |volume: &str, source: SecretVolumeSource| Volume {
+        name: volume.to_owned(),
+        secret: Some(SecretVolumeSource { default_mode: Some(SECRET_MODE), ..source }),
+        ..Volume::default()
+    };
+    let mut volumes = vec![
+        Volume { name: "data".to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() },
+        secret(
+            "keys",
+            SecretVolumeSource { secret_name: Some(keys_secret_name(&server.name)), ..SecretVolumeSource::default() },
+        ),
+    ];
+    if let Some(reference) = &server.rapid_api_key {
+        volumes.push(secret(
+            "rapidapi",
+            SecretVolumeSource {
+                secret_name: Some(reference.name.clone()),
+                items: Some(vec![KeyToPath { key: reference.key.clone(), path: "key".to_owned(), mode: None }]),
+                // The server runs on its sample catalogue until the Secret appears, and then finds the
+                // key in this volume without a restart.
+                optional: Some(true),
+                ..SecretVolumeSource::default()
+            },
+        ));
+    }
+    volumes
+}

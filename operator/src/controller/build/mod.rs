@@ -1,0 +1,83 @@
+//! All children a server should have. Pure: the same server gives the same children.
+
+mod deployment;
+mod hpa;
+mod ingress;
+mod labels;
+mod service;
+mod service_account;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::{Service, ServiceAccount},
+    networking::v1::Ingress,
+};
+use kube::api::ObjectMeta;
+
+pub use labels::{MANAGED_BY, managed_selector, pod_selector, selector_string};
+
+use super::validate::ValidatedServer;
+
+/// Where the server's session key stands in the Secret `NAME-keys`.
+pub const SESSION_KEY: &str = "session-key";
+
+/// Name of the Secret with the keys that the server needs and nobody should type.
+#[must_use]
+pub fn keys_secret_name(server: &str) -> String {
+    format!("{server}-keys")
+}
+
+/// The children of one server. The Secret with its keys is not among them: its content is random, so
+/// it is made once (see `keys`), and never rendered.
+#[derive(Clone, Debug)]
+pub struct Children {
+    /// The pods' identity; it may do nothing.
+    pub service_account: ServiceAccount,
+    /// The stable address of the pods.
+    pub service: Service,
+    /// The pods.
+    pub deployment: Deployment,
+    /// The door from outside the cluster, if wanted.
+    pub ingress: Option<Ingress>,
+    /// The owner of the number of pods, if wanted.
+    pub hpa: Option<HorizontalPodAutoscaler>,
+}
+
+/// Builds all children of `server`.
+#[must_use]
+pub fn build(server: &ValidatedServer) -> Children {
+    Children {
+        service_account: service_account::build(server),
+        service: service::build(server),
+        deployment: deployment::build(server),
+        ingress: server.ingress.as_ref().map(|spec| ingress::build(server, spec)),
+        hpa: server.autoscaling.as_ref().map(|spec| hpa::build(server, spec)),
+    }
+}
+
+/// Metadata that every child has.
+fn metadata(server: &ValidatedServer) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(server.name.clone()),
+        namespace: Some(server.namespace.clone()),
+        labels: Some(labels::common(&server.name)),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Where MCP clients connect: the Ingress' host if it names one, else the Service's DNS name.
+#[must_use]
+pub fn url(server: &ValidatedServer) -> String {
+    match &server.ingress {
+        Some(ingress) if ingress.host.as_deref().is_some_and(|h| !h.starts_with('*')) => {
+            let scheme = if ingress.tls_secret_name.is_some() { "https" } else { "http" };
+            let host = ingress.host.as_deref().unwrap_or_default();
+            format!("{scheme}://{host}{}/mcp", ingress.path.trim_end_matches('/'))
+        }
+        _ => {
+            let port = if server.service.port == 80 { String::new() } else { format!(":{}", server.service.port) };
+            format!("http://{}.{}.svc{port}/mcp", server.name, server.namespace)
+        }
+    }
+}

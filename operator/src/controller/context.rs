@@ -1,0 +1,107 @@
+//! What every reconcile has at hand.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use iam_mcp_crds::{McpServer, McpServerStatus};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DynamicObject, ObjectMeta},
+};
+use parking_lot::Mutex;
+
+use super::{
+    cache::ChildCache,
+    events::Events,
+    index::PointerIndex,
+    kinds::ChildKind,
+    memory::Memory,
+    validate::Defaults,
+};
+use crate::metrics::Metrics;
+
+/// Shared by all reconciles.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What the flags decide for servers that leave it open.
+    pub defaults: Defaults,
+    /// Live children.
+    pub children: ChildCache,
+    /// HPA → Deployment.
+    pub hpas: PointerIndex,
+    /// Server → Secrets that it names.
+    pub secrets: PointerIndex,
+    /// What was last applied.
+    pub memory: Memory,
+    /// Event writer.
+    pub events: Events,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Status last written, by uid: the cached resource lags behind our own write.
+    pub statuses: Mutex<HashMap<String, McpServerStatus>>,
+    /// Failures in a row, by uid, for the back-off.
+    pub failures: Mutex<HashMap<String, u32>>,
+}
+
+impl Context {
+    /// A context for one run of the controller.
+    #[must_use]
+    pub fn new(client: Client, defaults: Defaults, events: Events, metrics: Arc<Metrics>) -> Self {
+        Self {
+            client,
+            defaults,
+            children: ChildCache::default(),
+            hpas: PointerIndex::default(),
+            secrets: PointerIndex::default(),
+            memory: Memory::default(),
+            events,
+            metrics,
+            statuses: Mutex::default(),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// The API of one kind of children in `namespace`.
+    #[must_use]
+    pub fn child_api(&self, kind: ChildKind, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &kind.api_resource())
+    }
+
+    /// Forgets a server that is gone.
+    pub fn forget(&self, server: &McpServer) {
+        let uid = server.uid().unwrap_or_default();
+        self.statuses.lock().remove(&uid);
+        self.failures.lock().remove(&uid);
+        self.memory.forget(&uid);
+        self.secrets.remove(&full_name(&server.metadata));
+    }
+
+    /// Seconds until the next try after a failure: doubled each time from 1 s to 5 min, with full
+    /// jitter so that servers that failed together do not come back together.
+    #[must_use]
+    pub fn backoff(&self, uid: &str) -> Duration {
+        const LONGEST_MS: u64 = 300_000;
+        let mut failures = self.failures.lock();
+        let count = failures.entry(uid.to_owned()).or_default();
+        let ceiling = (1_000_u64 << (*count).min(9)).min(LONGEST_MS);
+        *count += 1;
+        Duration::from_millis(ceiling / 2 + jitter(ceiling / 2))
+    }
+}
+
+/// Namespace and name of an object.
+#[must_use]
+pub fn full_name(metadata: &ObjectMeta) -> (String, String) {
+    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}
+
+/// A number below `below`, at random enough to spread load; 0 when the system gives no randomness.
+#[must_use]
+pub fn jitter(below: u64) -> u64 {
+    let mut bytes = [0; 8];
+    let random = ring::rand::SystemRandom::new();
+    match ring::rand::SecureRandom::fill(&random, &mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes) % below.max(1),
+        Err(_) => 0,
+    }
+}

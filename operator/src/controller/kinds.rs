@@ -1,0 +1,117 @@
+//! The kinds of children that are applied, and one child ready to be applied.
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::{Service, ServiceAccount},
+    networking::v1::Ingress,
+};
+use kube::core::ApiResource;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    build::Children,
+    owned::{Digest, desired_digest},
+};
+
+/// A kind of child.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum ChildKind {
+    /// `v1` ServiceAccount.
+    ServiceAccount,
+    /// `v1` Service.
+    Service,
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `networking.k8s.io/v1` Ingress.
+    Ingress,
+    /// `autoscaling/v2` HorizontalPodAutoscaler.
+    HorizontalPodAutoscaler,
+}
+
+impl ChildKind {
+    /// All kinds.
+    pub const ALL: [Self; 5] =
+        [Self::ServiceAccount, Self::Service, Self::Deployment, Self::Ingress, Self::HorizontalPodAutoscaler];
+
+    /// The kind's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "ServiceAccount",
+            Self::Service => "Service",
+            Self::Deployment => "Deployment",
+            Self::Ingress => "Ingress",
+            Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+        }
+    }
+
+    /// Group, version and plural for the API.
+    #[must_use]
+    pub fn api_resource(self) -> ApiResource {
+        match self {
+            Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
+            Self::Service => ApiResource::erase::<Service>(&()),
+            Self::Deployment => ApiResource::erase::<Deployment>(&()),
+            Self::Ingress => ApiResource::erase::<Ingress>(&()),
+            Self::HorizontalPodAutoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+        }
+    }
+}
+
+/// A child as it should be.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// Its kind.
+    pub kind: ChildKind,
+    /// Its name.
+    pub name: String,
+    /// The whole intended object, as server-side apply wants it.
+    pub manifest: Value,
+    /// Digest of the intended fields.
+    pub digest: Digest,
+}
+
+impl Child {
+    /// `Kind/name`, for messages.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.kind.as_str(), self.name)
+    }
+}
+
+/// Children in the order in which they are applied, each owned by `owner` (an owner reference as
+/// JSON; `None` when rendering for people).
+///
+/// The identity comes first, since pods cannot be made without it; the rest is independent.
+///
+/// # Errors
+/// When a child cannot be written as JSON, which would be a fault of the builder.
+pub fn in_order(children: Children, owner: Option<&Value>) -> Result<Vec<Child>, serde_json::Error> {
+    // Without `..`: a new kind that is built but not applied does not compile.
+    let Children { service_account, service, deployment, ingress, hpa } = children;
+    let mut list = vec![
+        child(ChildKind::ServiceAccount, &service_account, owner)?,
+        child(ChildKind::Service, &service, owner)?,
+        child(ChildKind::Deployment, &deployment, owner)?,
+    ];
+    if let Some(ingress) = ingress {
+        list.push(child(ChildKind::Ingress, &ingress, owner)?);
+    }
+    if let Some(hpa) = hpa {
+        list.push(child(ChildKind::HorizontalPodAutoscaler, &hpa, owner)?);
+    }
+    Ok(list)
+}
+
+fn child<K: Serialize>(kind: ChildKind, object: &K, owner: Option<&Value>) -> Result<Child, serde_json::Error> {
+    let mut manifest = serde_json::to_value(object)?;
+    // k8s-openapi writes `status` only when set; an applied child has none.
+    if let Some(owner) = owner {
+        manifest["metadata"]["ownerReferences"] = json!([owner]);
+    }
+    let name = manifest["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let digest = desired_digest(&manifest);
+    Ok(Child { kind, name, manifest, digest })
+}

@@ -1,0 +1,193 @@
+//! The controller: one reconcile is dereference → validate → build → apply → status.
+
+pub mod apply;
+pub mod build;
+pub mod cache;
+pub mod context;
+pub mod dereference;
+pub mod drift;
+pub mod error;
+pub mod events;
+pub mod index;
+pub mod keys;
+pub mod kinds;
+pub mod memory;
+pub mod owned;
+pub mod replicas;
+pub mod status;
+pub mod validate;
+pub mod watch;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use iam_mcp_crds::McpServer;
+use kube::{
+    Resource as _, ResourceExt as _,
+    core::DeserializeGuard,
+    runtime::{
+        WatchStreamExt as _,
+        PredicateConfig,
+        controller::{self, Action, Controller},
+        predicates, reflector,
+        reflector::ObjectRef,
+        watcher::{self, Event, watcher},
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+use apply::{Owner, Report};
+use context::{Context, jitter};
+use error::Error;
+use events::Happened;
+use watch::{chain, scoped, scopes};
+
+/// Reconciles that may run at once: enough to hide round trips, few enough for memory and for the
+/// API server's fairness.
+const CONCURRENCY: u16 = 16;
+/// Longest reconcile: kube has no read timeout of its own, and a hung call must not hold a place.
+const RECONCILE_LIMIT: Duration = Duration::from_secs(30);
+/// A server is looked at again after this long even if nothing happened, plus up to half of it.
+const RESYNC: Duration = Duration::from_secs(30 * 60);
+
+/// A resource as it came: one that cannot be read must not stop the others.
+type Guarded = DeserializeGuard<McpServer>;
+
+/// Runs the controller until `stop`; `on_synced` is called when the caches are filled.
+pub async fn run(context: Arc<Context>, namespaces: &[String], stop: CancellationToken, on_synced: impl FnOnce()) {
+    let watches = watch::start(&context, namespaces, &stop);
+    for synced in &watches.synced {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = synced.cancelled() => {}
+        }
+    }
+    on_synced();
+    tracing::info!(children = context.children.len(), "caches are filled");
+
+    let (reader, writer) = reflector::store();
+    let servers = scopes(namespaces).into_iter().map(|namespace| {
+        let api = scoped::<Guarded>(context.client.clone(), namespace.as_deref());
+        watcher(api, watcher::Config::default().page_size(100)).default_backoff().boxed()
+    });
+    let servers = futures::stream::select_all(servers)
+        // Most of a cached resource would be field ownership, which is not read here.
+        .modify(|server| {
+            server.managed_fields_mut().clear();
+            server.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+        })
+        .reflect(writer)
+        .inspect_ok({
+            let context = Arc::clone(&context);
+            move |event| {
+                if let Event::Delete(DeserializeGuard(Ok(server))) = event {
+                    context.forget(server);
+                }
+            }
+        })
+        .applied_objects()
+        // Our own status writes leave the generation alone.
+        .predicate_filter(predicates::generation, PredicateConfig::default());
+
+    let wake_ups = tokio_stream::wrappers::ReceiverStream::new(watches.wake_ups)
+        .map(|server| ObjectRef::<Guarded>::new(&server.name).within(&server.namespace.unwrap_or_default()));
+    Controller::for_stream(servers, reader)
+        .with_config(controller::Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(wake_ups)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile, after_failure, context)
+        .for_each(|result| {
+            // A wake-up for a server that is gone is nothing; failures were told by `after_failure`.
+            if let Err(controller::Error::QueueError(error)) = result {
+                tracing::warn!(error = %chain(&error), "the watch of McpServers failed and is tried again");
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+    let server = match &server.0 {
+        Ok(server) => server,
+        Err(invalid) => {
+            tracing::error!(
+                name = invalid.metadata.name, namespace = invalid.metadata.namespace, error = %invalid.error,
+                "an McpServer cannot be read and is left alone until it changes"
+            );
+            return Ok(Action::await_change());
+        }
+    };
+    if server.meta().deletion_timestamp.is_some() {
+        // Children go by owner reference; making one anew now would only hold up the deletion.
+        context.forget(server);
+        return Ok(Action::await_change());
+    }
+    let timer = context.metrics.reconcile_started();
+    let outcome = tokio::time::timeout(RECONCILE_LIMIT, pass(server, &context))
+        .await
+        .unwrap_or(Err(Error::Timeout(RECONCILE_LIMIT)));
+    timer.finished(outcome.as_ref().err().map(Error::category));
+    outcome?;
+    context.failures.lock().remove(&server.uid().unwrap_or_default());
+    let seconds = RESYNC.as_secs();
+    Ok(Action::requeue(Duration::from_secs(seconds + jitter(seconds / 2))))
+}
+
+/// One pass over one server.
+async fn pass(server: &McpServer, context: &Context) -> Result<(), Error> {
+    let Some(owner) = Owner::of(server) else { return Ok(()) };
+    let previous = status::previous(server, context);
+    let references = dereference::dereference(server, context).await?;
+    let validated = match validate::validate(server, &context.defaults, references.hpa_targets_deployment) {
+        Ok(validated) => validated,
+        Err(invalid) => {
+            let status = status::of_invalid(server, &invalid.to_string(), &previous);
+            return status::write(server, status, &previous, context).await;
+        }
+    };
+    let reference = serde_json::to_value(&owner.reference)?;
+    let children = kinds::in_order(build::build(&validated), Some(&reference))?;
+    let report = apply::apply(context, &owner, &children).await;
+    tell(server, &report, context).await;
+
+    let trouble = report.blocked.first().or(references.key_problem.as_ref());
+    let status = status::of_applied(server, &validated, report.workload.as_ref(), trouble, &previous);
+    status::write(server, status, &previous, context).await?;
+    report.failed.map_or(Ok(()), Err)
+}
+
+/// One event for each way in which children were written.
+async fn tell(server: &McpServer, report: &Report, context: &Context) {
+    let name = server.name_any();
+    if !report.created.is_empty() {
+        context.events.publish(server, Happened::Created, format!("made {}", report.created.join(", "))).await;
+    }
+    if !report.updated.is_empty() {
+        context.events.publish(server, Happened::Updated, format!("updated {}", report.updated.join(", "))).await;
+    }
+    if !report.pruned.is_empty() {
+        let note = format!("deleted {}, no longer asked for", report.pruned.join(", "));
+        context.events.publish(server, Happened::Pruned, note).await;
+    }
+    if !report.repaired.is_empty() {
+        let note = format!(
+            "{}. Change the McpServer instead: kubectl edit mcps {name} -n {}",
+            report.repaired.join(". "),
+            server.namespace().unwrap_or_default()
+        );
+        tracing::warn!(server = name, note, "drift repaired");
+        context.events.publish(server, Happened::DriftRepaired, note).await;
+    }
+}
+
+/// Tells of a failure and chooses when to try again.
+#[expect(clippy::needless_pass_by_value, reason = "kube's signature")]
+fn after_failure(server: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
+    let uid = server.uid().unwrap_or_default();
+    let again = context.backoff(&uid);
+    tracing::warn!(
+        server = server.name_any(), namespace = server.namespace(), category = error.category(),
+        error = %chain(error), again_in_ms = again.as_millis(), "a reconcile failed"
+    );
+    Action::requeue(again)
+}

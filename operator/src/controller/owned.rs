@@ -1,0 +1,253 @@
+//! The fields of a live object that this operator owns, and a digest of them.
+//!
+//! Server-side apply records who set which field (`metadata.managedFields`, FieldsV1 format of
+//! structured-merge-diff). What our entry names is cut out of the live object and digested; the
+//! desired object is digested in the same way. Equal digests mean that an apply would change nothing.
+//! Fields of others never enter the digest, so nobody's annotation or injected sidecar causes a write;
+//! a field taken over by somebody else leaves our entry, so every drift does.
+
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+/// Digest of a set of fields with their values.
+pub type Digest = [u8; 16];
+
+/// Digest of what `manager` applied and still owns in `live`; `None` when it owns nothing.
+#[must_use]
+pub fn owned_digest(live: &Value, manager: &str) -> Option<Digest> {
+    owned_fields(live, manager).map(|fields| digest(&fields))
+}
+
+/// Whether `manager` owns the field at `path` (FieldsV1 keys, such as `f:spec`) in `live`.
+#[must_use]
+pub fn owns(live: &Value, manager: &str, path: &[&str]) -> bool {
+    applied_fields(live, manager).any(|fields| {
+        let mut at = fields;
+        for step in path {
+            match at.get(*step).and_then(Value::as_object) {
+                Some(next) => at = next,
+                None => return false,
+            }
+        }
+        true
+    })
+}
+
+/// The part of `live` that `manager` applied and still owns.
+#[must_use]
+pub fn owned_fields(live: &Value, manager: &str) -> Option<Value> {
+    let mut found = None;
+    for fields in applied_fields(live, manager) {
+        let part = extract(live, fields);
+        found = Some(match found {
+            None => part,
+            // More than one entry: the same manager under several API versions.
+            Some(before) => merge(before, part),
+        });
+    }
+    found
+}
+
+/// Digest of an object that is about to be applied: all of it but what names it.
+#[must_use]
+pub fn desired_digest(desired: &Value) -> Digest {
+    let mut body = desired.clone();
+    if let Some(object) = body.as_object_mut() {
+        object.remove("apiVersion");
+        object.remove("kind");
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("name");
+            metadata.remove("namespace");
+        }
+    }
+    digest(&body)
+}
+
+fn applied_fields<'a>(live: &'a Value, manager: &'a str) -> impl Iterator<Item = &'a Map<String, Value>> {
+    live.pointer("/metadata/managedFields")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(move |entry| {
+            entry["manager"] == manager
+                && entry["operation"] == "Apply"
+                && entry.get("subresource").and_then(Value::as_str).is_none_or(str::is_empty)
+        })
+        .filter_map(|entry| entry["fieldsV1"].as_object())
+}
+
+fn extract(live: &Value, fields: &Map<String, Value>) -> Value {
+    // `{}` is a leaf: the whole value is owned (a scalar, an atomic list or map).
+    if fields.is_empty() {
+        return live.clone();
+    }
+    match live {
+        Value::Object(object) => {
+            let mut out = Map::new();
+            for (key, sub) in fields {
+                let Some(name) = key.strip_prefix("f:") else { continue };
+                if let (Some(value), Some(sub)) = (object.get(name), sub.as_object()) {
+                    out.insert(name.to_owned(), extract(value, sub));
+                }
+            }
+            Value::Object(out)
+        }
+        Value::Array(items) => {
+            let selected = fields.iter().filter_map(|(key, sub)| {
+                let item = items.iter().find(|item| selects(key, item))?;
+                Some(extract(item, sub.as_object()?))
+            });
+            Value::Array(selected.collect())
+        }
+        scalar => scalar.clone(),
+    }
+}
+
+/// Whether the FieldsV1 key `k:{...}` (keyed list) or `v:...` (set) selects `item`.
+fn selects(key: &str, item: &Value) -> bool {
+    if let Some(keys) = key.strip_prefix("k:") {
+        let Ok(Value::Object(keys)) = serde_json::from_str(keys) else { return false };
+        // A key that the live item leaves out has its default there, as `protocol` has.
+        return keys.iter().all(|(name, value)| item.get(name).is_none_or(|live| live == value));
+    }
+    key.strip_prefix("v:")
+        .and_then(|value| serde_json::from_str::<Value>(value).ok())
+        .is_some_and(|value| value == *item)
+}
+
+fn merge(into: Value, from: Value) -> Value {
+    match (into, from) {
+        (Value::Object(mut a), Value::Object(b)) => {
+            for (key, value) in b {
+                let merged = match a.remove(&key) {
+                    Some(before) => merge(before, value),
+                    None => value,
+                };
+                a.insert(key, merged);
+            }
+            Value::Object(a)
+        }
+        (_, b) => b,
+    }
+}
+
+/// Digest of a value in a canonical order: keys sorted, nulls left out, lists of objects sorted too,
+/// since keyed lists come back in the order of the merge.
+fn digest(value: &Value) -> Digest {
+    let mut hasher = Sha256::new();
+    feed(&mut hasher, value);
+    let full = hasher.finalize();
+    let mut short = Digest::default();
+    short.copy_from_slice(&full[..16]);
+    short
+}
+
+fn feed(hasher: &mut Sha256, value: &Value) {
+    match value {
+        Value::Object(object) => {
+            let mut keys: Vec<&String> = object.iter().filter(|(_, v)| !v.is_null()).map(|(k, _)| k).collect();
+            keys.sort_unstable();
+            hasher.update(b"{");
+            for key in keys {
+                hasher.update(key.as_bytes());
+                hasher.update(b":");
+                feed(hasher, &object[key]);
+            }
+            hasher.update(b"}");
+        }
+        Value::Array(items) => {
+            hasher.update(b"[");
+            if !items.is_empty() && items.iter().all(Value::is_object) {
+                let mut digests: Vec<Digest> = items.iter().map(digest).collect();
+                digests.sort_unstable();
+                for item in digests {
+                    hasher.update(item);
+                }
+            } else {
+                for item in items {
+                    feed(hasher, item);
+                    hasher.update(b",");
+                }
+            }
+            hasher.update(b"]");
+        }
+        scalar => hasher.update(scalar.to_string().as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const US: &str = "us";
+
+    fn live(fields: Value, body: Value) -> Value {
+        let mut live = body;
+        live["metadata"]["managedFields"] = json!([
+            {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {"f:other": {}}}},
+            {"manager": US, "operation": "Apply", "subresource": "status", "fieldsV1": {"f:status": {}}},
+            {"manager": US, "operation": "Apply", "fieldsV1": fields},
+        ]);
+        live
+    }
+
+    #[test]
+    fn own_fields_equal_the_desired_object() {
+        let desired = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "a", "namespace": "n", "labels": {"app": "a"}, "ownerReferences": [{"uid": "1", "name": "o"}]},
+            "spec": {"ports": [{"port": 80, "name": "http", "targetPort": "http"}], "selector": {"app": "a"}, "x": null},
+        });
+        let live = live(
+            json!({
+                "f:metadata": {"f:labels": {"f:app": {}}, "f:ownerReferences": {"k:{\"uid\":\"1\"}": {}}},
+                "f:spec": {
+                    "f:ports": {"k:{\"port\":80,\"protocol\":\"TCP\"}": {".": {}, "f:name": {}, "f:port": {}, "f:targetPort": {}}},
+                    "f:selector": {},
+                },
+            }),
+            json!({
+                "metadata": {"name": "a", "labels": {"app": "a", "foreign": "x"}, "annotations": {"b": "c"},
+                             "ownerReferences": [{"uid": "2", "name": "p"}, {"uid": "1", "name": "o"}]},
+                "spec": {"clusterIP": "10.0.0.1", "other": 1, "selector": {"app": "a"},
+                         "ports": [{"port": 81, "protocol": "TCP"}, {"port": 80, "protocol": "TCP", "name": "http", "targetPort": "http", "nodePort": 3}]},
+            }),
+        );
+        assert_eq!(owned_digest(&live, US), Some(desired_digest(&desired)));
+    }
+
+    #[test]
+    fn a_foreign_key_in_an_atomic_map_is_seen() {
+        let fields = json!({"f:spec": {"f:selector": {}}});
+        let before = live(fields.clone(), json!({"metadata": {}, "spec": {"selector": {"app": "a"}}}));
+        let after = live(fields, json!({"metadata": {}, "spec": {"selector": {"app": "a", "x": "y"}}}));
+        assert_ne!(owned_digest(&before, US), owned_digest(&after, US));
+    }
+
+    #[test]
+    fn a_field_taken_over_is_seen() {
+        let body = json!({"metadata": {}, "spec": {"a": 1, "b": 2}});
+        let both = live(json!({"f:spec": {"f:a": {}, "f:b": {}}}), body.clone());
+        let one = live(json!({"f:spec": {"f:a": {}}}), body);
+        assert_ne!(owned_digest(&both, US), owned_digest(&one, US));
+    }
+
+    #[test]
+    fn scalar_lists_keep_their_order_and_keyed_lists_do_not() {
+        let args = |list: Value| desired_digest(&json!({"args": list}));
+        assert_ne!(args(json!(["a", "b"])), args(json!(["b", "a"])));
+        assert_eq!(args(json!([{"n": 1}, {"n": 2}])), args(json!([{"n": 2}, {"n": 1}])));
+        assert_ne!(args(json!(["a", "b"])), args(json!(["ab"])));
+    }
+
+    #[test]
+    fn ownership_of_one_field() {
+        let live = live(json!({"f:spec": {"f:replicas": {}}}), json!({"metadata": {}, "spec": {"replicas": 3}}));
+        assert!(owns(&live, US, &["f:spec", "f:replicas"]));
+        assert!(!owns(&live, US, &["f:spec", "f:paused"]));
+        assert!(!owns(&live, "kubectl", &["f:spec", "f:replicas"]));
+        assert_eq!(owned_digest(&live, "nobody"), None);
+    }
+}

@@ -1,0 +1,187 @@
+//! The raw resource becomes a [`ValidatedServer`]; builders never look at the raw one again.
+//!
+//! Most rules are in the CRD, so that the API server refuses a bad resource at once. They stand here
+//! again because `render` has no API server, and because a definition can be older than its objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iam_mcp_crds::{
+    AutoscalingSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel, McpServer, SecretKeyRef, ServiceSpec,
+    spec::RESERVED_ENV,
+};
+use k8s_openapi::{
+    api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements},
+    apimachinery::pkg::api::resource::Quantity,
+};
+use kube::ResourceExt as _;
+
+/// Longest name: with the longest suffix of a child it still fits a label value (63).
+const NAME_MAX: usize = 52;
+
+/// CPU request when the resource gives none: an HPA on CPU needs one.
+const DEFAULT_CPU_REQUEST: &str = "100m";
+/// Memory request when the resource gives no resources at all.
+const DEFAULT_MEMORY_REQUEST: &str = "64Mi";
+/// Memory limit when the resource gives no resources at all.
+const DEFAULT_MEMORY_LIMIT: &str = "256Mi";
+
+/// What the operator's flags decide for servers that leave it open.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// Image of servers whose resource names none.
+    pub server_image: String,
+}
+
+/// Who decides on the number of pods.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Replicas {
+    /// The resource: the number is applied and drift repaired.
+    Ours(i32),
+    /// Somebody else, an HPA or a person with `kubectl scale`: never written.
+    Theirs,
+}
+
+/// A server that can be built.
+#[derive(Clone, Debug)]
+pub struct ValidatedServer {
+    /// Name of the resource and of its children.
+    pub name: String,
+    /// Namespace of all of them.
+    pub namespace: String,
+    /// Image of the container.
+    pub image: String,
+    /// When the image is pulled; `None` leaves it to Kubernetes.
+    pub image_pull_policy: Option<ImagePullPolicy>,
+    /// Who decides on the number of pods.
+    pub replicas: Replicas,
+    /// Where jobs come from.
+    pub provider: JobProvider,
+    /// Host of JSearch, if not the default.
+    pub rapid_api_host: Option<String>,
+    /// Secret with the RapidAPI key.
+    pub rapid_api_key: Option<SecretKeyRef>,
+    /// How much the server logs.
+    pub log_level: LogLevel,
+    /// Origins for CORS; empty: no CORS.
+    pub cors_origins: Vec<String>,
+    /// More environment.
+    pub env: Vec<EnvVar>,
+    /// Environment from ConfigMaps and Secrets.
+    pub env_from: Vec<EnvFromSource>,
+    /// Resources of the container, with a CPU request.
+    pub resources: ResourceRequirements,
+    /// The Service.
+    pub service: ServiceSpec,
+    /// The Ingress, if wanted.
+    pub ingress: Option<IngressSpec>,
+    /// The HPA, if wanted.
+    pub autoscaling: Option<AutoscalingSpec>,
+}
+
+/// Why a resource cannot be built: one sentence a problem, each naming its field.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+pub struct Invalid(pub Vec<String>);
+
+/// Parses `server`. `foreign_hpa` says whether somebody else's HPA targets its Deployment.
+///
+/// # Errors
+/// [`Invalid`] with every problem found, not just the first.
+pub fn validate(server: &McpServer, defaults: &Defaults, foreign_hpa: bool) -> Result<ValidatedServer, Invalid> {
+    let spec = &server.spec;
+    let name = server.name_any();
+    let mut problems = Vec::new();
+
+    if !is_dns_label(&name) || name.len() > NAME_MAX {
+        problems.push(format!(
+            "metadata.name: {name:?} must be at most {NAME_MAX} lower-case letters, digits and '-', starting with a letter"
+        ));
+    }
+    let mut seen = BTreeSet::new();
+    for var in &spec.env {
+        if RESERVED_ENV.contains(&var.name.as_str()) {
+            problems.push(format!("env: {} is set by the operator itself; use the field for it", var.name));
+        }
+        if !seen.insert(var.name.as_str()) {
+            problems.push(format!("env: {} stands there twice", var.name));
+        }
+    }
+    if let Some(hpa) = &spec.autoscaling
+        && hpa.min_replicas > hpa.max_replicas
+    {
+        problems.push(format!(
+            "autoscaling: minReplicas {} is greater than maxReplicas {}",
+            hpa.min_replicas, hpa.max_replicas
+        ));
+    }
+    if let Some(ingress) = &spec.ingress {
+        if ingress.tls_secret_name.is_some() && ingress.host.is_none() {
+            problems.push("ingress: tlsSecretName needs host, the name that the certificate is for".to_owned());
+        }
+        if !ingress.path.starts_with('/') || (ingress.path.len() > 1 && ingress.path.ends_with('/')) {
+            problems.push(format!("ingress.path: {:?} must start with '/' and not end with one", ingress.path));
+        }
+    }
+    let search = spec.job_search.clone().unwrap_or_default();
+    let rapid_api = search.rapid_api.unwrap_or_default();
+    if search.provider == JobProvider::JSearch && rapid_api.key_secret_ref.is_none() {
+        problems.push("jobSearch: provider JSearch needs rapidApi.keySecretRef".to_owned());
+    }
+    if !problems.is_empty() {
+        return Err(Invalid(problems));
+    }
+
+    let replicas = match spec.replicas {
+        Some(n) if spec.autoscaling.is_none() && !foreign_hpa => Replicas::Ours(n),
+        _ => Replicas::Theirs,
+    };
+    Ok(ValidatedServer {
+        namespace: server.namespace().unwrap_or_default(),
+        name,
+        image: spec.image.clone().unwrap_or_else(|| defaults.server_image.clone()),
+        image_pull_policy: spec.image_pull_policy,
+        replicas,
+        provider: search.provider,
+        rapid_api_host: rapid_api.host,
+        rapid_api_key: rapid_api.key_secret_ref,
+        log_level: spec.log_level.unwrap_or_default(),
+        cors_origins: spec.cors.clone().map(|c| c.origins).unwrap_or_default(),
+        env: spec.env.clone(),
+        env_from: spec.env_from.clone(),
+        resources: resources(spec.resources.clone()),
+        service: spec.service.clone().unwrap_or_default(),
+        ingress: spec.ingress.clone(),
+        autoscaling: spec.autoscaling.clone(),
+    })
+}
+
+/// A DNS-1035 label: what a Service's name must be on every supported Kubernetes.
+fn is_dns_label(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    bytes.first().is_some_and(u8::is_ascii_lowercase)
+        && bytes.last().is_some_and(|b| *b != b'-')
+        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+}
+
+fn resources(given: Option<ResourceRequirements>) -> ResourceRequirements {
+    let quantity = |q: &str| Quantity(q.to_owned());
+    let Some(mut given) = given else {
+        return ResourceRequirements {
+            requests: Some(BTreeMap::from([
+                ("cpu".to_owned(), quantity(DEFAULT_CPU_REQUEST)),
+                ("memory".to_owned(), quantity(DEFAULT_MEMORY_REQUEST)),
+            ])),
+            limits: Some(BTreeMap::from([("memory".to_owned(), quantity(DEFAULT_MEMORY_LIMIT))])),
+            claims: None,
+        };
+    };
+    // A CPU limit alone makes Kubernetes default the request to it; only where there is neither do we.
+    let has_cpu = |m: &Option<BTreeMap<String, Quantity>>| m.as_ref().is_some_and(|m| m.contains_key("cpu"));
+    if !has_cpu(&given.requests) && !has_cpu(&given.limits) {
+        given
+            .requests
+            .get_or_insert_default()
+            .insert("cpu".to_owned(), quantity(DEFAULT_CPU_REQUEST));
+    }
+    given
+}

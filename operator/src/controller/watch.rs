@@ -1,0 +1,282 @@
+//! Watches everything that can concern a server, keeps the caches, and says which server to look at.
+
+use std::{collections::HashSet, sync::Arc};
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use iam_mcp_crds::McpServer;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Resource, ResourceExt as _,
+    api::{DynamicObject, PartialObjectMeta},
+    core::{NamespaceResourceScope, ObjectMeta},
+    runtime::{
+        WatchStreamExt as _,
+        reflector::ObjectRef,
+        watcher::{self, Event, watcher},
+    },
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    build::{MANAGED_BY, managed_selector},
+    cache::{ChildRef, Observed},
+    context::{Context, full_name},
+    index::Name,
+    kinds::ChildKind,
+};
+use crate::OPERATOR;
+
+/// Objects of one page of a list: small pages keep the memory of a start low.
+const PAGE_SIZE: u32 = 100;
+/// Wake-ups that may wait; a watch that is faster waits too.
+const WAKE_UPS: usize = 1024;
+
+/// Servers to look at, and when the caches are filled.
+pub struct Watches {
+    /// Servers that something happened to.
+    pub wake_ups: mpsc::Receiver<ObjectRef<McpServer>>,
+    /// One for each watch, cancelled when its first list is in.
+    pub synced: Vec<CancellationToken>,
+}
+
+struct Watch {
+    context: Arc<Context>,
+    namespace: Option<String>,
+    wake: mpsc::Sender<ObjectRef<McpServer>>,
+    synced: CancellationToken,
+}
+
+/// Starts all watches, in every namespace or in `namespaces`; they end with `stop`.
+#[must_use]
+pub fn start(context: &Arc<Context>, namespaces: &[String], stop: &CancellationToken) -> Watches {
+    let (wake, wake_ups) = mpsc::channel(WAKE_UPS);
+    let mut synced = Vec::new();
+    for namespace in scopes(namespaces) {
+        let mut watch = || {
+            let token = CancellationToken::new();
+            synced.push(token.clone());
+            Watch { context: Arc::clone(context), namespace: namespace.clone(), wake: wake.clone(), synced: token }
+        };
+        for kind in [ChildKind::ServiceAccount, ChildKind::Service, ChildKind::Deployment, ChildKind::Ingress] {
+            spawn(stop, watch().children(kind));
+        }
+        spawn(stop, watch().autoscalers());
+        spawn(stop, watch().secrets());
+    }
+    Watches { wake_ups, synced }
+}
+
+/// The scopes to watch: each namespace, or `None` for all of them.
+#[must_use]
+pub fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
+    if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() }
+}
+
+/// The API of `K` in one scope.
+#[must_use]
+pub fn scoped<K>(client: kube::Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    }
+}
+
+fn spawn(stop: &CancellationToken, watch: impl Future<Output = ()> + Send + 'static) {
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = watch => {}
+        }
+    });
+}
+
+impl Watch {
+    async fn wake(&self, server: ObjectRef<McpServer>) {
+        // Closed only when the controller has ended.
+        let _ = self.wake.send(server).await;
+    }
+
+    async fn wake_owner(&self, metadata: &ObjectMeta) {
+        let owners = metadata.owner_references.as_deref().unwrap_or_default();
+        let ours = owners.iter().find(|o| o.controller == Some(true) && o.kind == "McpServer");
+        if let (Some(owner), Some(namespace)) = (ours, metadata.namespace.as_deref()) {
+            self.wake(ObjectRef::new(&owner.name).within(namespace)).await;
+        }
+    }
+
+    /// A Deployment has the name of its server.
+    async fn wake_named(&self, names: Vec<Name>) {
+        for (namespace, name) in names {
+            self.wake(ObjectRef::new(&name).within(&namespace)).await;
+        }
+    }
+
+    /// Watches the children of one kind by their label.
+    async fn children(self, kind: ChildKind) {
+        let client = self.context.client.clone();
+        let resource = kind.api_resource();
+        let api: Api<DynamicObject> = match &self.namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+            None => Api::all_with(client, &resource),
+        };
+        let config = watcher::Config::default().labels(&managed_selector()).page_size(PAGE_SIZE);
+        let mut listed = HashSet::new();
+        let mut events = watcher(api, config).default_backoff().boxed();
+        while let Some(event) = self.next(kind.as_str(), &mut events).await {
+            match event {
+                Event::Init => listed.clear(),
+                Event::InitApply(object) => {
+                    listed.insert(self.keep_child(kind, &object));
+                    self.wake_owner(object.meta()).await;
+                }
+                Event::InitDone => self.first_list_done(kind, &listed).await,
+                Event::Apply(object) => {
+                    self.keep_child(kind, &object);
+                    self.wake_owner(object.meta()).await;
+                }
+                Event::Delete(object) => {
+                    self.context.children.remove(&child_ref(kind, object.meta()), &object.uid().unwrap_or_default());
+                    self.wake_owner(object.meta()).await;
+                }
+            }
+        }
+    }
+
+    fn keep_child(&self, kind: ChildKind, object: &DynamicObject) -> ChildRef {
+        let key = child_ref(kind, object.meta());
+        self.context.children.insert(key.clone(), Observed::new(kind, object));
+        key
+    }
+
+    async fn first_list_done(&self, kind: ChildKind, listed: &HashSet<ChildRef>) {
+        let gone = self.context.children.retain_listed(kind, self.namespace.as_deref(), listed);
+        self.wake_named(gone.into_iter().map(|key| (key.namespace, key.name)).collect()).await;
+        self.synced.cancel();
+    }
+
+    /// Watches all HPAs: ours are children, and anybody's may own the pods of a Deployment of ours.
+    async fn autoscalers(self) {
+        const KIND: ChildKind = ChildKind::HorizontalPodAutoscaler;
+        let api: Api<DynamicObject> = match &self.namespace {
+            Some(namespace) => Api::namespaced_with(self.context.client.clone(), namespace, &KIND.api_resource()),
+            None => Api::all_with(self.context.client.clone(), &KIND.api_resource()),
+        };
+        let config = watcher::Config::default().page_size(PAGE_SIZE);
+        let (mut children, mut names) = (HashSet::new(), HashSet::new());
+        let mut events = watcher(api, config).default_backoff().boxed();
+        while let Some(event) = self.next(KIND.as_str(), &mut events).await {
+            match event {
+                Event::Init => {
+                    children.clear();
+                    names.clear();
+                }
+                Event::InitApply(object) => {
+                    names.insert(full_name(object.meta()));
+                    if is_ours(object.meta()) {
+                        children.insert(child_ref(KIND, object.meta()));
+                    }
+                    self.keep_autoscaler(&object).await;
+                }
+                Event::InitDone => {
+                    let concerned = self.context.hpas.retain_listed(self.namespace.as_deref(), &names);
+                    self.wake_named(concerned).await;
+                    self.first_list_done(KIND, &children).await;
+                }
+                Event::Apply(object) => self.keep_autoscaler(&object).await,
+                Event::Delete(object) => {
+                    let uid = object.uid().unwrap_or_default();
+                    self.context.children.remove(&child_ref(KIND, object.meta()), &uid);
+                    let concerned = self.context.hpas.remove(&full_name(object.meta()));
+                    self.wake_owner(object.meta()).await;
+                    self.wake_named(concerned).await;
+                }
+            }
+        }
+    }
+
+    async fn keep_autoscaler(&self, object: &DynamicObject) {
+        const KIND: ChildKind = ChildKind::HorizontalPodAutoscaler;
+        if is_ours(object.meta()) {
+            self.keep_child(KIND, object);
+        } else {
+            self.context.children.remove(&child_ref(KIND, object.meta()), &object.uid().unwrap_or_default());
+        }
+        self.wake_owner(object.meta()).await;
+        let name = full_name(object.meta());
+        let target = &object.data["spec"]["scaleTargetRef"];
+        let targets = match target["name"].as_str() {
+            Some(deployment) if target["kind"] == "Deployment" => vec![(name.0.clone(), deployment.to_owned())],
+            _ => Vec::new(),
+        };
+        // An HPA's status changes every few seconds; only a new or a moved target is news.
+        let before = self.context.hpas.targets(&name);
+        if before != targets {
+            self.wake_named(self.context.hpas.set(&name, targets)).await;
+        }
+    }
+
+    /// Watches the metadata of Secrets, never their data: those that servers own or name.
+    async fn secrets(self) {
+        let api: Api<PartialObjectMeta<Secret>> = scoped(self.context.client.clone(), self.namespace.as_deref());
+        let config = watcher::Config::default().page_size(PAGE_SIZE);
+        let mut events = watcher(api, config).default_backoff().boxed();
+        while let Some(event) = self.next("Secret", &mut events).await {
+            match event {
+                Event::Init => {}
+                Event::InitDone => self.synced.cancel(),
+                Event::InitApply(secret) | Event::Apply(secret) | Event::Delete(secret) => {
+                    self.wake_owner(&secret.metadata).await;
+                    self.wake_named(self.context.secrets.sources(&full_name(&secret.metadata))).await;
+                }
+            }
+        }
+    }
+
+    /// The next event; failures are logged and counted, and the watch goes on after its back-off.
+    async fn next<K>(
+        &self,
+        kind: &'static str,
+        events: &mut futures::stream::BoxStream<'_, Result<Event<K>, watcher::Error>>,
+    ) -> Option<Event<K>> {
+        loop {
+            match events.try_next().await {
+                Ok(event) => return event,
+                Err(error) => {
+                    self.context.metrics.watch_error(kind);
+                    tracing::warn!(kind, error = %chain(&error), "a watch failed and is tried again");
+                }
+            }
+        }
+    }
+}
+
+fn child_ref(kind: ChildKind, metadata: &ObjectMeta) -> ChildRef {
+    let (namespace, name) = full_name(metadata);
+    ChildRef { kind, namespace, name }
+}
+
+fn is_ours(metadata: &ObjectMeta) -> bool {
+    metadata.labels.as_ref().is_some_and(|l| l.get(MANAGED_BY).is_some_and(|by| by == OPERATOR))
+}
+
+/// An error with its causes, on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut at = error.source();
+    while let Some(cause) = at {
+        let cause_text = cause.to_string();
+        // Some libraries already print their cause.
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        at = cause.source();
+    }
+    text
+}

@@ -1,0 +1,222 @@
+//! Leader election by a Lease, with the semantics of client-go: writes carry resourceVersion, expiry
+//! is judged by this process's own clock from the moment it saw the Lease change, and a leader that
+//! cannot renew stops by itself before anybody else may start.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{OPERATOR, controller::watch::chain};
+
+/// How long a Lease holds without renewal.
+pub const LEASE_DURATION: Duration = Duration::from_secs(10);
+/// A leader that could not renew for this long stops. Less than the lease, so that two never act.
+pub const RENEW_DEADLINE: Duration = Duration::from_secs(7);
+/// Pause between tries.
+pub const RETRY_PERIOD: Duration = Duration::from_secs(2);
+
+/// What to do about a Lease.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Decision {
+    /// There is none, or nobody holds it, or its holder is gone: take it.
+    Acquire,
+    /// It is ours: renew it.
+    Renew,
+    /// Somebody holds it.
+    Wait,
+}
+
+/// Decides from the Lease's holder, how long this process has seen the Lease unchanged, and how long
+/// the holder asked for.
+#[must_use]
+pub fn decide(holder: Option<&str>, me: &str, unchanged: Duration, lease: Duration) -> Decision {
+    match holder {
+        None | Some("") => Decision::Acquire,
+        Some(holder) if holder == me => Decision::Renew,
+        Some(_) if unchanged > lease => Decision::Acquire,
+        Some(_) => Decision::Wait,
+    }
+}
+
+/// One candidate for the Lease.
+pub struct Elector {
+    api: Api<Lease>,
+    namespace: String,
+    me: String,
+    /// The Lease's resourceVersion as last seen, and when it became that.
+    seen: Option<(String, Instant)>,
+}
+
+impl Elector {
+    /// A candidate named `me` for the operator's Lease in `namespace`.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, me: &str) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
+            me: me.to_owned(),
+            seen: None,
+        }
+    }
+
+    /// Waits until this process is the leader, or until `stop`; says whether it leads.
+    pub async fn acquire(&mut self, stop: &CancellationToken) -> bool {
+        let mut told = false;
+        loop {
+            match self.attempt().await {
+                Ok(true) => return true,
+                Ok(false) if !told => {
+                    told = true;
+                    tracing::info!(lease = OPERATOR, namespace = self.namespace, "another operator leads; standing by");
+                }
+                Ok(false) => {}
+                Err(error) => tracing::warn!(error = %chain(&error), "cannot read or write the Lease; trying again"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = tokio::time::sleep(RETRY_PERIOD) => {}
+            }
+        }
+    }
+
+    /// Renews until `stop` (then `true`), or until the Lease is lost (then `false`).
+    pub async fn hold(&mut self, stop: &CancellationToken) -> bool {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return true,
+                () = tokio::time::sleep(RETRY_PERIOD) => {}
+            }
+            let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
+            let started = Instant::now();
+            match tokio::time::timeout(left, self.attempt()).await {
+                // From the start of the request: the API server may have written it right then.
+                Ok(Ok(true)) => renewed = started,
+                Ok(Ok(false)) => return false,
+                Ok(Err(error)) => tracing::warn!(error = %chain(&error), "cannot renew the Lease; trying again"),
+                Err(_) => tracing::warn!("the API server did not answer a renewal of the Lease"),
+            }
+            if renewed.elapsed() >= RENEW_DEADLINE {
+                return false;
+            }
+        }
+    }
+
+    /// Gives the Lease up, so that another operator can start at once.
+    pub async fn release(&mut self) {
+        let outcome = async {
+            let Some(mut lease) = self.api.get_opt(OPERATOR).await? else { return Ok(()) };
+            let spec = lease.spec.get_or_insert_default();
+            if spec.holder_identity.as_deref() != Some(&self.me) {
+                return Ok(());
+            }
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+            self.api.replace(OPERATOR, &PostParams::default(), &lease).await.map(|_| ())
+        };
+        match tokio::time::timeout(RETRY_PERIOD, outcome).await {
+            Ok(Ok(())) => {}
+            Ok(Err::<(), kube::Error>(error)) => tracing::warn!(error = %chain(&error), "cannot release the Lease"),
+            Err(_) => tracing::warn!("the API server did not answer the release of the Lease"),
+        }
+    }
+
+    /// One try to take or renew the Lease; says whether it is ours now.
+    async fn attempt(&mut self) -> Result<bool, kube::Error> {
+        let now = MicroTime(jiff::Timestamp::now());
+        let Some(mut lease) = self.api.get_opt(OPERATOR).await? else {
+            let lease = Lease {
+                metadata: ObjectMeta {
+                    name: Some(OPERATOR.to_owned()),
+                    namespace: Some(self.namespace.clone()),
+                    ..ObjectMeta::default()
+                },
+                spec: Some(LeaseSpec {
+                    holder_identity: Some(self.me.clone()),
+                    lease_duration_seconds: Some(seconds(LEASE_DURATION)),
+                    acquire_time: Some(now.clone()),
+                    renew_time: Some(now),
+                    lease_transitions: Some(0),
+                    ..LeaseSpec::default()
+                }),
+            };
+            return written(self.api.create(&PostParams::default(), &lease).await);
+        };
+        let version = lease.metadata.resource_version.clone().unwrap_or_default();
+        let since = match &self.seen {
+            Some((seen, since)) if *seen == version => *since,
+            _ => Instant::now(),
+        };
+        self.seen = Some((version, since));
+
+        let spec = lease.spec.get_or_insert_default();
+        let asked = u64::try_from(spec.lease_duration_seconds.unwrap_or_default()).unwrap_or_default();
+        match decide(spec.holder_identity.as_deref(), &self.me, since.elapsed(), Duration::from_secs(asked)) {
+            Decision::Wait => return Ok(false),
+            Decision::Renew => {}
+            Decision::Acquire => {
+                spec.acquire_time = Some(now.clone());
+                spec.lease_transitions = Some(spec.lease_transitions.unwrap_or_default() + 1);
+            }
+        }
+        spec.holder_identity = Some(self.me.clone());
+        spec.lease_duration_seconds = Some(seconds(LEASE_DURATION));
+        spec.renew_time = Some(now);
+        // The resourceVersion that was read goes along: of two writers one gets a conflict.
+        written(self.api.replace(OPERATOR, &PostParams::default(), &lease).await)
+    }
+}
+
+/// A conflict is somebody else's success.
+fn written(result: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_free_lease_is_taken_and_a_held_one_waited_for() {
+        let lease = LEASE_DURATION;
+        assert_eq!(decide(None, "a", Duration::ZERO, lease), Decision::Acquire);
+        assert_eq!(decide(Some(""), "a", Duration::ZERO, lease), Decision::Acquire);
+        assert_eq!(decide(Some("a"), "a", lease * 9, lease), Decision::Renew);
+        assert_eq!(decide(Some("b"), "a", lease, lease), Decision::Wait);
+        assert_eq!(decide(Some("b"), "a", lease + Duration::from_millis(1), lease), Decision::Acquire);
+    }
+
+    proptest! {
+        /// A holder that renews at its latest moment is never overtaken: whoever waits has seen the
+        /// Lease unchanged for at most the deadline and one retry, whatever the clocks say.
+        #[test]
+        fn a_renewing_leader_is_never_overtaken(late_ms in 0_u64..=7_000, me in "[a-z]{1,8}") {
+            prop_assume!(me != "leader");
+            let seen = Duration::from_millis(late_ms);
+            prop_assert_eq!(decide(Some("leader"), &me, seen, LEASE_DURATION), Decision::Wait);
+        }
+    }
+
+    #[test]
+    fn the_deadline_leaves_time_before_the_lease_ends() {
+        assert!(RENEW_DEADLINE + RETRY_PERIOD < LEASE_DURATION, "a leader stops before another may start");
+    }
+}

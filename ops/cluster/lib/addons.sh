@@ -1,0 +1,82 @@
+# shellcheck shell=bash
+# Cluster DNS and the resource metrics API. They run beside the control plane instead of in pods: no image is needed for them.
+
+# shellcheck disable=SC2153 # NAME is set by use_cluster
+start_addons() {
+  put "$STATE/Corefile" <<E
+.:$DNS_PORT {
+  bind $HOST_IP
+  ready $HOST_IP:$DNS_READY_PORT
+  errors
+  cache 5
+  loadbalance
+  kubernetes cluster.local in-addr.arpa {
+    kubeconfig $PKI/coredns.kubeconfig iam-mcp-$NAME
+  }
+}
+E
+  start coredns "$TOOLS_BIN/coredns" -conf "$STATE/Corefile"
+  start metrics-server "$TOOLS_BIN/metrics-server" --kubeconfig="$PKI/metrics-server.kubeconfig" \
+    --bind-address="$HOST_IP" --secure-port="$METRICS_PORT" \
+    --tls-cert-file="$PKI/metrics-server.crt" --tls-private-key-file="$PKI/metrics-server.key" \
+    --kubelet-certificate-authority="$PKI/ca.crt" \
+    --metric-resolution=10s --kubelet-request-timeout=5s
+}
+
+# outside_service NAME CLUSTER_IP PORT_NAME:PROTOCOL:PORT:TARGET...: a Service for a process at the host's bridge address.
+outside_service() {
+  local name=$1 ip=$2 port label protocol number target service_ports='' endpoint_ports=''
+  shift 2
+  for port in "$@"; do
+    IFS=: read -r label protocol number target <<E
+$port
+E
+    service_ports="$service_ports{name: $label, protocol: $protocol, port: $number, targetPort: $target}, "
+    endpoint_ports="$endpoint_ports{name: $label, protocol: $protocol, port: $target}, "
+  done
+  cat <<E
+---
+apiVersion: v1
+kind: Service
+metadata: {name: $name, namespace: kube-system}
+spec: {${ip:+clusterIP: $ip, }ports: [${service_ports%, }]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: $name, namespace: kube-system, labels: {kubernetes.io/service-name: $name}}
+addressType: IPv4
+ports: [${endpoint_ports%, }]
+endpoints: [{addresses: [$HOST_IP], conditions: {ready: true}}]
+E
+}
+
+apply_addons() {
+  {
+    outside_service kube-dns "$DNS_IP" "dns:UDP:53:$DNS_PORT" "dns-tcp:TCP:53:$DNS_PORT"
+    outside_service metrics-server "" "https:TCP:443:$METRICS_PORT"
+    cat <<E
+---
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1beta1.metrics.k8s.io}
+spec:
+  group: metrics.k8s.io
+  version: v1beta1
+  service: {name: metrics-server, namespace: kube-system}
+  caBundle: $(base64 -w 0 "$PKI/ca.crt")
+  groupPriorityMinimum: 100
+  versionPriority: 100
+E
+  } | put "$STATE/addons.yaml"
+  kubectl apply --server-side --force-conflicts --field-manager=iam-mcp-cluster -f "$STATE/addons.yaml" >"$LOGS/addons.log" 2>&1 ||
+    failed addons "could not be applied"
+}
+
+# An API service that does not answer breaks discovery for everybody, so `up` waits for it.
+metrics_api_answers() { kubectl get --raw=/apis/metrics.k8s.io/v1beta1 >/dev/null 2>&1 || ! alive metrics-server; }
+
+wait_for_addons() {
+  wait_until 60 metrics_api_answers || failed metrics-server "its API does not answer after a minute"
+  alive metrics-server || failed metrics-server "ended"
+  alive coredns || failed coredns "ended"
+}

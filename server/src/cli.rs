@@ -1,0 +1,101 @@
+//! The command line. Settings are environment variables ([`crate::config`]); the arguments only choose how
+//! messages come in.
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Transport;
+
+/// The environment, for `--help`. The README's table says the same at more length.
+const ENVIRONMENT: &str = "\
+Environment, all optional:
+  MCP_TRANSPORT         stdio (default) or http, when no command is given
+  LOG_LEVEL             DEBUG, INFO (default), WARNING, ERROR, or a filter like info,rmcp=debug
+  LOG_FORMAT            json (default) or text; logs always go to stderr
+
+  HOST                  address to listen on (default 127.0.0.1)
+  PORT                  port to listen on (default 8080; 0 = any free one)
+  ADMIN_PORT            /metrics, /livez and /readyz (default 9090; 0 = off)
+  ALLOWED_HOSTS         Host names served besides localhost, separated by commas; *.example.com and * work
+  ALLOWED_ORIGINS       browser origins served (default: localhost, the allowed hosts, CORS_ORIGINS)
+  CORS_ORIGINS          origins that browsers may call from; * for any; unset = no CORS headers
+  RATE_LIMIT            messages a second from one client address, bursts of twice that (default 100; 0 = off)
+  MAX_SESSIONS          open SSE sessions (default 10000)
+  MAX_CONNECTIONS       open connections (default 20000)
+  SESSION_KEY_FILE      32 bytes, raw or base64, that seal SSE session ids (default: made at start)
+
+  JOB_PROVIDER          Auto (default: JSearch if there is a key), JSearch or Catalogue
+  RAPIDAPI_KEY          your key for JSearch
+  RAPIDAPI_KEY_FILE     a file with the key; wins over RAPIDAPI_KEY, read again when it changes
+  RAPIDAPI_HOST         default jsearch.p.rapidapi.com
+  RAPIDAPI_BASE_URL     default https://$RAPIDAPI_HOST
+
+  APP_NAME              the name in /health and in the protocol (default iam-mcp-server)
+  IAM_DATA_ROOT         the folder that the prompts save files in (default data)
+  RESUME_MESH_FILENAME  the name of the combined résumé (default resume_mesh)
+
+Examples:
+  iam-mcp-server                                 speak MCP on stdin and stdout, for a desktop client
+  PORT=9999 iam-mcp-server http                  serve http://127.0.0.1:9999/mcp and /sse
+  RAPIDAPI_KEY=... iam-mcp-server http           search real postings";
+
+/// Finds jobs for MCP clients, over stdio or HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "iam-mcp-server", version, about, after_help = ENVIRONMENT)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Speak MCP on stdin and stdout; logs go to stderr.
+    Stdio,
+    /// Serve MCP over HTTP: /mcp, and /sse with /messages/.
+    #[command(alias = "mcp_server_iam.server_http")]
+    Http,
+    /// What the Python server's image was started with: MCP_TRANSPORT decides.
+    #[command(name = "mcp_server_iam", hide = true)]
+    Compatible,
+}
+
+impl Cli {
+    /// The transport asked for; `default`, which comes from `MCP_TRANSPORT`, unless a command says.
+    #[must_use]
+    pub fn transport(&self, default: Transport) -> Transport {
+        match self.command {
+            Some(Command::Stdio) => Transport::Stdio,
+            Some(Command::Http) => Transport::Http,
+            Some(Command::Compatible) | None => default,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(arguments: &[&str], default: Transport) -> Transport {
+        let all = std::iter::once("iam-mcp-server").chain(arguments.iter().copied());
+        Cli::try_parse_from(all).expect("valid arguments").transport(default)
+    }
+
+    #[test]
+    fn commands_win_over_the_environment() {
+        assert_eq!(chosen(&["http"], Transport::Stdio), Transport::Http);
+        assert_eq!(chosen(&["stdio"], Transport::Http), Transport::Stdio);
+        assert_eq!(chosen(&[], Transport::Http), Transport::Http);
+    }
+
+    #[test]
+    fn the_python_images_arguments_work() {
+        assert_eq!(chosen(&["mcp_server_iam.server_http"], Transport::Stdio), Transport::Http);
+        assert_eq!(chosen(&["mcp_server_iam"], Transport::Stdio), Transport::Stdio);
+        assert_eq!(chosen(&["mcp_server_iam"], Transport::Http), Transport::Http);
+    }
+
+    #[test]
+    fn unknown_arguments_exit_with_2() {
+        let error = Cli::try_parse_from(["iam-mcp-server", "serve"]).expect_err("unknown");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

@@ -1,0 +1,40 @@
+//! CORS headers, only where `CORS_ORIGINS` asks for them; else an ingress may add its own.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::http::{HeaderName, HeaderValue, Method, header, request::Parts};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use super::origin::{Origin, OriginPattern};
+
+/// How long a browser may remember what it was allowed.
+const MAX_AGE: Duration = Duration::from_secs(3600);
+
+/// What pages may read: the protocol's headers, and what says when to come back.
+const EXPOSED: [HeaderName; 4] = [
+    HeaderName::from_static("mcp-session-id"),
+    HeaderName::from_static("mcp-protocol-version"),
+    header::RETRY_AFTER,
+    header::WWW_AUTHENTICATE,
+];
+
+/// The layer for pages of `origins`.
+#[must_use]
+pub fn layer(origins: Vec<OriginPattern>) -> CorsLayer {
+    let allowed = if origins.contains(&OriginPattern::Any) {
+        AllowOrigin::any()
+    } else {
+        let origins: Arc<[OriginPattern]> = origins.into();
+        AllowOrigin::predicate(move |origin: &HeaderValue, _: &Parts| {
+            let origin: Option<Origin> = origin.to_str().ok().and_then(|text| text.parse().ok());
+            origin.is_some_and(|origin| origins.iter().any(|pattern| pattern.matches(&origin)))
+        })
+    };
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::POST])
+        // Clients send Mcp-Method, Mcp-Name, Mcp-Param-* and trace headers: more than a list can know.
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(EXPOSED)
+        .max_age(MAX_AGE)
+}

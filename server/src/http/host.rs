@@ -1,0 +1,150 @@
+//! Which `Host` headers are served: the defence against DNS rebinding.
+
+use std::str::FromStr;
+
+use axum::http::{HeaderMap, Uri, header, uri::Authority};
+
+/// A host name, perhaps with a port; IPv6 addresses without their brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    name: String,
+    port: Option<u16>,
+}
+
+/// One entry of `ALLOWED_HOSTS`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostPattern {
+    /// `*`
+    Any,
+    /// `*.example.com`, held as `.example.com`.
+    Below(String),
+    /// `example.com`, on any port, or `example.com:8080`.
+    Exactly(Host),
+}
+
+impl Host {
+    /// A host on any port.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { name: normal(name), port: None }
+    }
+
+    /// Its name, in lower case.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its port, where one is given.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// What a request says it is for: the target's authority (RFC 9112, 3.2.2), else the one `Host` header.
+    /// `None` if that is missing, doubled or no authority.
+    #[must_use]
+    pub fn of(uri: &Uri, headers: &HeaderMap) -> Option<Self> {
+        if let Some(authority) = uri.authority() {
+            return authority.as_str().parse().ok();
+        }
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let host = hosts.next()?.to_str().ok()?;
+        if hosts.next().is_some() { None } else { host.parse().ok() }
+    }
+}
+
+impl FromStr for Host {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let advice = || "use a host name like mcp.example.com, with :PORT if only that".to_owned();
+        let authority = Authority::from_str(text).map_err(|_| advice())?;
+        // `user@host` is an authority, but never a Host header.
+        if authority.as_str().contains('@') || authority.host().is_empty() {
+            return Err(advice());
+        }
+        let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
+            None | Some("") => None,
+            Some(port) => Some(port.parse().map_err(|_| advice())?),
+        };
+        Ok(Self { name: normal(authority.host()), port })
+    }
+}
+
+fn normal(name: &str) -> String {
+    // A trailing dot names the same host.
+    name.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase()
+}
+
+impl HostPattern {
+    /// Whether `host` is meant.
+    #[must_use]
+    pub fn matches(&self, host: &Host) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Below(suffix) => host.name.len() > suffix.len() && host.name.ends_with(suffix.as_str()),
+            Self::Exactly(own) => own.name == host.name && own.port.is_none_or(|port| host.port == Some(port)),
+        }
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "*" => Ok(Self::Any),
+            _ => match text.strip_prefix("*.") {
+                Some(rest) => Ok(Self::Below(format!(".{}", Host::from_str(rest)?.name))),
+                // A bare IPv6 address has colons that are no port.
+                None if text.parse::<std::net::Ipv6Addr>().is_ok() => Ok(Self::Exactly(Host::named(text))),
+                None => text.parse().map(Self::Exactly),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, host: &str) -> bool {
+        let pattern: HostPattern = pattern.parse().expect(pattern);
+        host.parse().is_ok_and(|host| pattern.matches(&host))
+    }
+
+    #[test]
+    fn patterns() {
+        assert!(matches("example.com", "EXAMPLE.com:8080"));
+        assert!(matches("example.com:8080", "example.com:8080"));
+        assert!(!matches("example.com:8080", "example.com"));
+        assert!(matches("*.example.com", "a.b.example.com"));
+        assert!(!matches("*.example.com", "example.com"));
+        assert!(!matches("*.example.com", "evilexample.com"));
+        assert!(!matches("example.com", "example.com.evil.net"));
+        assert!(matches("::1", "[::1]:9999"));
+        assert!(matches("[::1]", "[::1]"));
+        assert!(matches("example.com", "example.com."));
+        assert!(matches("*", "anything"));
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for bad in ["", "user@example.com", "http://example.com", "a b", "example.com:port", "example.com/x"] {
+            assert!(bad.parse::<Host>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_requests_host_is_its_targets_or_its_only_header() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Host::of(&Uri::from_static("/"), &headers), None);
+        headers.insert(header::HOST, "localhost:1".parse().expect("value"));
+        assert_eq!(Host::of(&Uri::from_static("/"), &headers).map(|host| host.port), Some(Some(1)));
+        let absolute = Uri::from_static("http://evil.example/");
+        assert_eq!(Host::of(&absolute, &headers).map(|host| host.name), Some("evil.example".to_owned()));
+        headers.append(header::HOST, "other".parse().expect("value"));
+        assert_eq!(Host::of(&Uri::from_static("/"), &headers), None);
+    }
+}

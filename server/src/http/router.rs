@@ -1,0 +1,116 @@
+//! Which path leads where.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+
+use super::{
+    access::{self, Access},
+    cors, health, measure,
+    rate_limit::{self, RateLimit},
+    refusal::{Refusal, RefusalCode},
+};
+use crate::{
+    config::HttpSettings,
+    metrics::Metrics,
+    transport::{sse::Sse, streamable_http::StreamableHttp},
+};
+
+/// What the routes serve.
+#[derive(Debug, Clone)]
+pub struct Transports {
+    /// `POST /mcp`.
+    pub streamable: StreamableHttp,
+    /// `GET /sse` and `POST /messages/`.
+    pub sse: Sse,
+}
+
+/// Builds the router.
+pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, metrics: &Metrics) -> Router {
+    let mut served = Router::new()
+        .route("/", any(message_only))
+        .route("/mcp", any(message_only))
+        .route("/sse", any(stream_only))
+        // The deployment guide gives clients both spellings, for streams and for messages.
+        .route("/messages", any(stream_or_message))
+        .route("/messages/", any(stream_or_message))
+        .fallback(nothing_here)
+        .with_state(transports);
+    if let Some(limit) = RateLimit::new(settings.rate_limit, metrics.clone()) {
+        served = served.layer(middleware::from_fn_with_state(Arc::new(limit), rate_limit::layer));
+    }
+    if let Some(origins) = &settings.cors_origins {
+        served = served.layer(cors::layer(origins.clone()));
+    }
+    let access = Arc::new(Access::new(settings));
+    served
+        .layer(middleware::from_fn_with_state(access, access::layer))
+        // After the check: a prober knows no name of ours, and the answer holds nothing worth guarding.
+        .merge(Router::new().route("/health", get(health::get)).with_state(name))
+        .layer(middleware::from_fn_with_state(metrics.clone(), measure::layer))
+}
+
+/// `/` and `/mcp`: a message, or nothing (2026-07-28: GET and DELETE are gone, a server SHOULD answer 405).
+async fn message_only(State(transports): State<Transports>, request: Request) -> Response {
+    match *request.method() {
+        Method::POST => transports.streamable.post(request).await,
+        _ => not_allowed("POST", "this address takes MCP messages by POST; streams open at /sse"),
+    }
+}
+
+/// `/sse`: the older transport's stream.
+async fn stream_only(State(transports): State<Transports>, request: Request) -> Response {
+    match *request.method() {
+        Method::GET => transports.sse.open(),
+        Method::HEAD => Sse::head(),
+        _ => not_allowed("GET, HEAD", "this address opens a stream by GET; messages go to the address it names"),
+    }
+}
+
+/// `/messages`: the older transport's messages; without a session it is `/mcp`, with the right Accept `/sse`.
+async fn stream_or_message(State(transports): State<Transports>, request: Request) -> Response {
+    match *request.method() {
+        Method::POST => match session_id(request.uri().query()) {
+            Some(id) => transports.sse.post(&id, request).await,
+            None => transports.streamable.post(request).await,
+        },
+        Method::GET if wants_stream(&request) => transports.sse.open(),
+        Method::GET => not_allowed("POST", "send messages by POST, or ask for a stream with Accept: text/event-stream"),
+        _ => not_allowed("GET, POST", "send messages by POST, or ask for a stream with Accept: text/event-stream"),
+    }
+}
+
+async fn nothing_here() -> Refusal {
+    let message = "nothing is served here; MCP is at /mcp, its older SSE transport at /sse";
+    Refusal::new(StatusCode::NOT_FOUND, RefusalCode::InvalidRequest, message)
+}
+
+fn not_allowed(allow: &'static str, message: &'static str) -> Response {
+    let mut response: Response<Body> =
+        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, RefusalCode::InvalidRequest, message).into_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// The id as it stands in the query; ours need no decoding, and what does is not ours.
+fn session_id(query: Option<&str>) -> Option<String> {
+    query?.split('&').find_map(|pair| pair.strip_prefix("session_id=")).map(str::to_owned)
+}
+
+fn wants_stream(request: &Request) -> bool {
+    request
+        .headers()
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|entry| entry.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream")))
+}

@@ -1,0 +1,107 @@
+//! Where jobs come from: one trait, one file a provider, and the choice between them.
+
+pub mod catalogue;
+pub mod country;
+pub mod job;
+pub mod jsearch;
+pub mod key;
+pub mod place;
+pub mod request;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use self::{catalogue::Catalogue, job::Job, jsearch::JSearch, key::Key, request::SearchRequest};
+use crate::{
+    config::{JobSettings, ProviderChoice},
+    metrics::Metrics,
+};
+
+/// Somewhere to look for jobs.
+pub trait Provider: std::fmt::Debug + Send + Sync {
+    /// Its name: the answer's `source`, and a metric label.
+    fn name(&self) -> &'static str;
+
+    /// Looks for jobs. Must be cancel-safe, and bounded in time.
+    fn search<'a>(&'a self, request: &'a SearchRequest) -> BoxFuture<'a, Result<Found, Error>>;
+}
+
+/// What a provider found.
+#[derive(Debug)]
+pub struct Found {
+    /// Best first; at most as many as were asked for.
+    pub jobs: Vec<Job>,
+    /// The provider's name.
+    pub source: &'static str,
+    /// What a reader should know about them.
+    pub note: Option<String>,
+}
+
+/// Why a search failed, in words for the person who waits for it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// JSearch failed.
+    #[error(transparent)]
+    JSearch(#[from] jsearch::Error),
+    /// The catalogue failed.
+    #[error(transparent)]
+    Catalogue(#[from] catalogue::Error),
+}
+
+impl Error {
+    /// A bounded name for metrics and logs.
+    #[must_use]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::JSearch(error) => error.category(),
+            Self::Catalogue(error) => error.category(),
+        }
+    }
+}
+
+/// The job search: all providers, and which of them is asked.
+#[derive(Debug, Clone)]
+pub struct Jobs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    choice: ProviderChoice,
+    key: Key,
+    jsearch: JSearch,
+    catalogue: Catalogue,
+    metrics: Metrics,
+}
+
+impl Jobs {
+    /// Reads nothing and connects to nothing yet: that waits for the first search.
+    #[must_use]
+    pub fn new(settings: &JobSettings, metrics: Metrics) -> Self {
+        let key = Key::new(settings.key.clone());
+        let jsearch = JSearch::new(settings, key.clone());
+        Self(Arc::new(Inner { choice: settings.provider, key, jsearch, catalogue: Catalogue::default(), metrics }))
+    }
+
+    /// Searches with the provider that the settings choose, at this moment.
+    ///
+    /// # Errors
+    /// When that provider fails; another one is not asked instead, since samples are no stand-in for jobs.
+    pub async fn search(&self, request: &SearchRequest) -> Result<Found, Error> {
+        let inner = &*self.0;
+        let provider: &dyn Provider = match inner.choice {
+            ProviderChoice::JSearch => &inner.jsearch,
+            ProviderChoice::Catalogue => &inner.catalogue,
+            ProviderChoice::Auto if inner.key.get().is_some() => &inner.jsearch,
+            ProviderChoice::Auto => &inner.catalogue,
+        };
+        let result = provider.search(request).await;
+        let outcome = match &result {
+            Ok(found) if found.jobs.is_empty() => "empty",
+            Ok(_) => "ok",
+            Err(error) => error.category(),
+        };
+        let labels = vec![("provider", provider.name()), ("outcome", outcome)];
+        inner.metrics.provider_calls.get_or_create(&labels).inc();
+        result
+    }
+}

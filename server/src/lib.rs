@@ -1,0 +1,18 @@
+//! An MCP server that finds jobs.
+//!
+//! Messages come in by one of three ways ([`transport`]): stdin, `POST /mcp` (Streamable HTTP, stateless for
+//! every protocol revision), and the older pair of `GET /sse` and `POST /messages/`. All three end at the
+//! same stateless handler ([`mcp`]), which offers the tool `search_jobs` and five prompts. Jobs come from a
+//! provider ([`jobs`]): JSearch when there is a RapidAPI key, else an embedded catalogue of samples.
+//!
+//! [`app`] wires the parts together and stops them; [`http`] holds the router and one file a middleware;
+//! [`config`] reads every setting from the environment.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod jobs;
+pub mod mcp;
+pub mod metrics;
+pub mod transport;

@@ -1,0 +1,84 @@
+//! `search_jobs`: the tool that everything else is for.
+
+use futures::{FutureExt as _, future::BoxFuture};
+use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool as Definition, ToolAnnotations};
+
+use super::{
+    Tool,
+    arguments::{self, Arguments},
+    schema,
+    search_answer::Answer,
+};
+use crate::jobs::Jobs;
+
+const NAME: &str = "search_jobs";
+
+const DESCRIPTION: &str = "Searches job postings by role and, if wanted, by place and job board. Give either \
+role with city and country, or query with location. Answers title, company, place, description and the link to \
+apply. Postings with sample: true are invented examples, served when no job board is set up.";
+
+/// The tool.
+#[derive(Debug)]
+pub struct SearchJobs {
+    jobs: Jobs,
+    definition: Definition,
+}
+
+impl SearchJobs {
+    /// The tool, on top of a job search.
+    #[must_use]
+    pub fn new(jobs: Jobs) -> Self {
+        let annotations =
+            ToolAnnotations::with_title("Search jobs").read_only(true).idempotent(true).open_world(true);
+        let mut definition = Definition::new(NAME, DESCRIPTION, schema::of::<Arguments>());
+        definition.title = Some("Search jobs".to_owned());
+        definition.output_schema = Some(schema::of::<Answer>());
+        definition.annotations = Some(annotations);
+        Self { jobs, definition }
+    }
+
+    async fn search(&self, arguments: JsonObject) -> CallToolResult {
+        let parsed = match arguments::parse(&arguments) {
+            Ok(parsed) => parsed,
+            Err(error) => return failed(error.to_string()),
+        };
+        let found = match self.jobs.search(&parsed.request).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(cause = error.category(), "job search failed");
+                return failed(error.to_string());
+            }
+        };
+        let answer = Answer::new(found, &parsed);
+        let text = answer.text(&parsed.request);
+        match serde_json::to_value(&answer) {
+            Ok(value) => {
+                let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+                result.structured_content = Some(value);
+                result
+            }
+            Err(error) => {
+                tracing::error!(%error, "an answer could not be written");
+                failed("The jobs that were found could not be written down; try again.".to_owned())
+            }
+        }
+    }
+}
+
+fn failed(text: String) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(text)])
+}
+
+impl Tool for SearchJobs {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    fn call(&self, arguments: JsonObject) -> BoxFuture<'_, CallToolResult> {
+        self.search(arguments).boxed()
+    }
+}

@@ -1,0 +1,5 @@
+//! How messages come in: three ways to the same handler.
+
+pub mod sse;
+pub mod stdio;
+pub mod streamable_http;

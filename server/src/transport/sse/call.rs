@@ -1,0 +1,96 @@
+//! One request of a session: the stateless handler, running for that request only.
+
+use std::{future::ready, sync::Arc};
+
+use rmcp::{
+    RoleServer,
+    model::{ClientJsonRpcMessage, ClientRequest, JsonRpcMessage, JsonRpcRequest, ServerJsonRpcMessage},
+    service::serve_directly_with_ct,
+    transport::Transport,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    session::{Call, Refused, Session},
+    stream::event,
+};
+use crate::mcp::Handler;
+
+/// Serves `request`; its progress and its answer go to the session's stream.
+///
+/// # Errors
+/// When the session cannot take it.
+pub fn start(
+    handler: Handler,
+    session: &Arc<Session>,
+    request: JsonRpcRequest<ClientRequest>,
+) -> Result<(), Refused> {
+    let call = Arc::new(session.begin(request.id.clone())?);
+    let client = session.client();
+    let cancelled = call.token().clone();
+    let transport = OneCall {
+        request: Some(JsonRpcMessage::Request(request)),
+        call,
+        answered: CancellationToken::new(),
+    };
+    let running = serve_directly_with_ct(handler, transport, Some(client), cancelled);
+    tokio::spawn(async move {
+        if let Err(error) = running.waiting().await {
+            tracing::error!(%error, "a call's task failed");
+        }
+    });
+    Ok(())
+}
+
+/// A transport with one message in it, which closes behind the answer.
+struct OneCall {
+    request: Option<ClientJsonRpcMessage>,
+    call: Arc<Call>,
+    answered: CancellationToken,
+}
+
+/// The stream is gone, or the call was cancelled: nobody waits for the message.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody waits for this message")]
+struct Unwanted;
+
+impl Transport<RoleServer> for OneCall {
+    type Error = Unwanted;
+
+    fn send(
+        &mut self,
+        message: ServerJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), Unwanted>> + Send + 'static {
+        let answers = matches!(message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_));
+        // Written out at once: what waits for a slow reader is bytes, not trees of values.
+        let written = serde_json::to_string(&message).map(|json| event("message", &json));
+        let (call, answered) = (Arc::clone(&self.call), self.answered.clone());
+        async move {
+            let sent = match written {
+                Ok(event) => call.send(event).await,
+                Err(error) => {
+                    tracing::error!(%error, "a message could not be written");
+                    false
+                }
+            };
+            if answers {
+                // Sent or not, nothing follows; the service must not wait for more.
+                answered.cancel();
+            }
+            // Whoever asked a cancelled call has been told all there is; that is no failure.
+            if sent || call.token().is_cancelled() { Ok(()) } else { Err(Unwanted) }
+        }
+    }
+
+    async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
+        if let Some(request) = self.request.take() {
+            return Some(request);
+        }
+        self.answered.cancelled().await;
+        None
+    }
+
+    fn close(&mut self) -> impl Future<Output = Result<(), Unwanted>> + Send {
+        ready(Ok(()))
+    }
+}

@@ -1,0 +1,286 @@
+//! One session: the way to its stream, what the client said of itself, and its calls in flight.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rmcp::{
+    ServerHandler as _,
+    model::{ClientCapabilities, Implementation, InitializeRequestParams, ProtocolVersion, RequestId},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::mcp::Handler;
+
+/// Events waiting for the client to read.
+pub(super) const BACKLOG: usize = 16;
+
+/// Calls in flight. With the backlog this bounds what a session that is not read can hold.
+pub(super) const MAX_CALLS: usize = 64;
+
+/// How long an event may wait for room. A client that reads nothing for so long is gone, whatever TCP says.
+pub(super) const STALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why a request was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Its id is that of a call in flight.
+    #[error("a request with this id is still being answered")]
+    SameId,
+    /// There are [`MAX_CALLS`].
+    #[error("{MAX_CALLS} requests of this session are still being answered; wait for some of them")]
+    TooMany,
+    /// The stream has [`BACKLOG`] events that nobody has read.
+    #[error("the session's stream is not being read; read it, then try again")]
+    Unread,
+}
+
+impl Refused {
+    /// A bounded name for metrics and logs.
+    #[must_use]
+    pub fn category(self) -> &'static str {
+        match self {
+            Self::SameId => "same_id",
+            Self::TooMany => "too_many",
+            Self::Unread => "unread",
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The client closed the stream, or its connection broke.
+    Client,
+    /// The server is stopping.
+    Shutdown,
+    /// The client did not read.
+    Stalled,
+}
+
+impl Ended {
+    /// A bounded name for metrics and logs.
+    #[must_use]
+    pub fn category(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Shutdown => "shutdown",
+            Self::Stalled => "stalled",
+        }
+    }
+}
+
+/// A session. The stream ends when the last holder lets go: the table of sessions, then its calls in flight.
+#[derive(Debug)]
+pub struct Session {
+    outbox: mpsc::Sender<Bytes>,
+    calls: Mutex<HashMap<RequestId, CancellationToken>>,
+    client: OnceLock<Box<InitializeRequestParams>>,
+    end: Arc<End>,
+}
+
+/// The end of a session, which the stream shares without keeping the session.
+#[derive(Debug, Default)]
+pub struct End {
+    cause: OnceLock<Ended>,
+    token: CancellationToken,
+}
+
+impl End {
+    /// Says why, unless that was said before.
+    pub fn because(&self, cause: Ended) {
+        let _ = self.cause.set(cause);
+    }
+
+    /// Ends the stream and every call at once.
+    pub fn now(&self, cause: Ended) {
+        self.because(cause);
+        self.token.cancel();
+    }
+
+    /// Why; the client's doing, unless something else was said.
+    #[must_use]
+    pub fn cause(&self) -> Ended {
+        self.cause.get().copied().unwrap_or(Ended::Client)
+    }
+
+    /// Cancelled at once with [`now`](Self::now).
+    #[must_use]
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+}
+
+impl Session {
+    /// A session, and what its stream reads.
+    #[must_use]
+    pub fn new(end: Arc<End>) -> (Arc<Self>, mpsc::Receiver<Bytes>) {
+        let (outbox, events) = mpsc::channel(BACKLOG);
+        let session = Self { outbox, calls: Mutex::default(), client: OnceLock::new(), end };
+        (Arc::new(session), events)
+    }
+
+    /// Why and whether the session ended.
+    #[must_use]
+    pub fn end(&self) -> &Arc<End> {
+        &self.end
+    }
+
+    /// Notes what the client said of itself, with the version that `handler` will answer. A second
+    /// `initialize` is answered too, but changes nothing.
+    pub fn initialize(&self, handler: &Handler, mut client: InitializeRequestParams) {
+        if let Ok(answer) = handler.negotiate_initialize(&client) {
+            client.protocol_version = answer.protocol_version;
+            let _ = self.client.set(Box::new(client));
+        }
+    }
+
+    /// What the client said of itself; until then, what every client of this transport can do.
+    #[must_use]
+    pub fn client(&self) -> InitializeRequestParams {
+        self.client.get().map_or_else(
+            || {
+                InitializeRequestParams::new(ClientCapabilities::default(), Implementation::default())
+                    .with_protocol_version(ProtocolVersion::V_2024_11_05)
+            },
+            |client| (**client).clone(),
+        )
+    }
+
+    /// Takes a request on, if there is room for it and its answer.
+    ///
+    /// # Errors
+    /// When there is not, or its id is taken.
+    pub fn begin(self: &Arc<Self>, id: RequestId) -> Result<Call, Refused> {
+        if self.outbox.capacity() == 0 {
+            return Err(Refused::Unread);
+        }
+        let mut calls = self.calls.lock();
+        if calls.len() >= MAX_CALLS {
+            return Err(Refused::TooMany);
+        }
+        if calls.contains_key(&id) {
+            return Err(Refused::SameId);
+        }
+        let token = self.end.token.child_token();
+        calls.insert(id.clone(), token.clone());
+        Ok(Call { session: Arc::clone(self), id, token })
+    }
+
+    /// Cancels a call; the protocol asks that none of its answers follow.
+    pub fn cancel(&self, id: &RequestId) {
+        if let Some(token) = self.calls.lock().get(id) {
+            token.cancel();
+        }
+    }
+}
+
+/// A call in flight; it stops being one when dropped.
+#[derive(Debug)]
+pub struct Call {
+    session: Arc<Session>,
+    id: RequestId,
+    token: CancellationToken,
+}
+
+impl Call {
+    /// Cancelled when the client cancels the call, or the session ends.
+    #[must_use]
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    /// The session it belongs to.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Puts an event on the stream, waiting for room if need be; false if it will never get there.
+    pub async fn send(&self, event: Bytes) -> bool {
+        tokio::select! {
+            biased;
+            () = self.token.cancelled() => false,
+            sent = tokio::time::timeout(STALL_LIMIT, self.session.outbox.send(event)) => match sent {
+                Ok(sent) => sent.is_ok(),
+                Err(_) => {
+                    self.session.end.now(Ended::Stalled);
+                    false
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.session.calls.lock().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> (Arc<Session>, mpsc::Receiver<Bytes>) {
+        Session::new(Arc::default())
+    }
+
+    fn id(number: i64) -> RequestId {
+        RequestId::Number(number)
+    }
+
+    #[test]
+    fn ids_in_flight_are_unique_and_free_again_afterwards() {
+        let (session, _events) = session();
+        let call = session.begin(id(1)).expect("room");
+        assert_eq!(session.begin(id(1)).err(), Some(Refused::SameId));
+        drop(call);
+        assert!(session.begin(id(1)).is_ok());
+    }
+
+    #[test]
+    fn calls_in_flight_are_bounded() {
+        let (session, _events) = session();
+        let _calls: Vec<_> = (0..64).map(|number| session.begin(id(number)).expect("room")).collect();
+        assert_eq!(session.begin(id(64)).err(), Some(Refused::TooMany));
+    }
+
+    #[tokio::test]
+    async fn a_full_backlog_refuses_further_requests() {
+        let (session, mut events) = session();
+        let call = session.begin(id(1)).expect("room");
+        for _ in 0..BACKLOG {
+            assert!(call.send(Bytes::new()).await);
+        }
+        assert_eq!(session.begin(id(2)).err(), Some(Refused::Unread));
+        events.recv().await.expect("an event");
+        assert!(session.begin(id(2)).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_reads_loses_its_session() {
+        let (session, _events) = session();
+        let call = session.begin(id(1)).expect("room");
+        for _ in 0..BACKLOG {
+            assert!(call.send(Bytes::new()).await);
+        }
+        assert!(!call.send(Bytes::new()).await);
+        assert_eq!(session.end().cause(), Ended::Stalled);
+        assert!(session.end().token().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_call_sends_nothing_more() {
+        let (session, mut events) = session();
+        let call = session.begin(id(1)).expect("room");
+        session.cancel(&id(1));
+        assert!(!call.send(Bytes::from_static(b"late")).await);
+        assert!(events.try_recv().is_err());
+    }
+}

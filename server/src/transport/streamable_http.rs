@@ -1,0 +1,138 @@
+//! Streamable HTTP, served by rmcp: stateless for both eras, so any replica answers any message.
+//!
+//! rmcp checks headers against bodies, versions and `_meta` (2026-07-28 `basic/transports/streamable-http`).
+//! Here its input is bounded in size and time first, and its plain-text refusals become JSON-RPC errors.
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::Request,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use http_body_util::Full;
+use rmcp::transport::streamable_http_server::{
+    StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    http::{
+        body,
+        refusal::{Refusal, RefusalCode},
+    },
+    mcp::{Eras, Handler},
+};
+
+/// What rmcp asks of a client's Accept header.
+const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+
+/// The most that is read of a refusal's text.
+const REFUSAL_BYTES: usize = 4096;
+
+/// The service behind `POST /mcp`. Clones share it.
+#[derive(Clone)]
+pub struct StreamableHttp(StreamableHttpService<Handler, NeverSessionManager>);
+
+impl std::fmt::Debug for StreamableHttp {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("StreamableHttp")
+    }
+}
+
+impl StreamableHttp {
+    /// `hard` ends calls that are still running, and the answers that are streams.
+    #[must_use]
+    pub fn new(handler: &Handler, hard: &CancellationToken) -> Self {
+        let config = StreamableHttpServerConfig::default()
+            .with_legacy_session_mode(false)
+            .with_json_response(true)
+            .with_max_request_body_bytes(body::MAX_BYTES)
+            .with_cancellation_token(hard.child_token())
+            // `http::access` has checked both, for every route alike; two lists could disagree.
+            .disable_allowed_hosts()
+            .disable_allowed_origins();
+        let handler = handler.clone().serving(Eras::All);
+        Self(StreamableHttpService::new(move || Ok(handler.clone()), NeverSessionManager::default().into(), config))
+    }
+
+    /// Answers one message.
+    pub async fn post(&self, request: Request) -> Response {
+        let (mut head, body) = request.into_parts();
+        let body = match body::read(&head.headers, body).await {
+            Ok(body) => body,
+            Err(error) => return Refusal::from(error).into(),
+        };
+        accept_both(&mut head.headers);
+        let answer = self.0.handle(Request::from_parts(head, Full::new(body.clone()))).await;
+        explain(answer.map(Body::new), &body).await
+    }
+}
+
+/// A client that takes anything takes what we send. rmcp wants both types spelt out, which `curl` and most
+/// plain HTTP libraries do not.
+fn accept_both(headers: &mut HeaderMap) {
+    let mut given = headers.get_all(header::ACCEPT).iter().peekable();
+    let anything = given.peek().is_none()
+        || given.filter_map(|value| value.to_str().ok()).any(|value| value.contains("*/*"));
+    if anything {
+        headers.insert(header::ACCEPT, BOTH);
+    }
+}
+
+/// Gives a refusal in plain text the body that MCP clients read. Malformed JSON, which rmcp calls an
+/// unsupported media type, becomes 400 with -32700 or -32600.
+async fn explain(answer: Response, sent: &Bytes) -> Response {
+    let refused = answer.status().is_client_error() || answer.status().is_server_error();
+    let is_json = answer
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !refused || is_json {
+        return answer;
+    }
+    let status = answer.status();
+    let text = to_bytes(answer.into_body(), REFUSAL_BYTES).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    if status == StatusCode::UNSUPPORTED_MEDIA_TYPE && text.starts_with("fail to deserialize") {
+        return not_a_message(sent).into();
+    }
+    if status.is_server_error() {
+        return Refusal::unavailable("the message could not be answered; try again").into();
+    }
+    Refusal::new(status, RefusalCode::InvalidRequest, text).into()
+}
+
+/// What to say to a body that is no message.
+pub(super) fn not_a_message(sent: &[u8]) -> Refusal {
+    let (code, message) = match serde_json::from_slice::<serde_json::Value>(sent) {
+        Err(error) => (RefusalCode::ParseError, format!("the message is not JSON: {error}")),
+        Ok(serde_json::Value::Array(_)) => (
+            RefusalCode::InvalidRequest,
+            "batches are not part of the protocol any more; send one message at a time".to_owned(),
+        ),
+        Ok(_) => (RefusalCode::InvalidRequest, "the message is not JSON-RPC 2.0 as MCP uses it".to_owned()),
+    };
+    Refusal::new(StatusCode::BAD_REQUEST, code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(given: Option<&'static str>) -> HeaderValue {
+        let mut headers = HeaderMap::new();
+        if let Some(given) = given {
+            headers.insert(header::ACCEPT, HeaderValue::from_static(given));
+        }
+        accept_both(&mut headers);
+        headers[header::ACCEPT].clone()
+    }
+
+    #[test]
+    fn whoever_takes_anything_takes_both() {
+        assert_eq!(accepted(None), BOTH);
+        assert_eq!(accepted(Some("*/*")), BOTH);
+        assert_eq!(accepted(Some("text/html, */*;q=0.5")), BOTH);
+        assert_eq!(accepted(Some("text/html")), "text/html");
+    }
+}
