@@ -4,7 +4,10 @@
 //! `crdgen` binary writes the `CustomResourceDefinition` beside this crate; a test fails when that
 //! file is stale.
 
-#![expect(unreachable_pub, reason = "KubeSchema repeats each struct inside a private module")]
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each struct inside a private module"
+)]
 
 pub mod autoscaling;
 pub mod exposure;

@@ -15,7 +15,10 @@ pub(crate) fn bound_env(schema: &mut Schema) {
     schema.insert("maxItems".to_owned(), json!(ENV_MAX));
     schema.insert("x-kubernetes-list-type".to_owned(), json!("map"));
     schema.insert("x-kubernetes-list-map-keys".to_owned(), json!(["name"]));
-    if let Some(name) = schema.pointer_mut("/items/properties/name").and_then(|v| v.as_object_mut()) {
+    if let Some(name) = schema
+        .pointer_mut("/items/properties/name")
+        .and_then(|v| v.as_object_mut())
+    {
         name.insert("minLength".to_owned(), json!(1));
         name.insert("maxLength".to_owned(), json!(ENV_NAME_MAX));
     }

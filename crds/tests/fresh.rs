@@ -10,7 +10,10 @@ fn committed(file: &str) -> String {
 #[test]
 fn committed_crd_is_fresh() {
     let fresh = iam_mcp_crds::crd_yaml().unwrap();
-    for file in ["crds/iam-mcp.dev_mcpservers.yaml", "charts/iam-mcp-operator/files/iam-mcp.dev_mcpservers.yaml"] {
+    for file in [
+        "crds/iam-mcp.dev_mcpservers.yaml",
+        "charts/iam-mcp-operator/files/iam-mcp.dev_mcpservers.yaml",
+    ] {
         assert!(
             committed(file) == fresh,
             "{file} is stale: run `cargo run -p iam-mcp-crds --bin crdgen` and commit the result"
@@ -22,6 +25,9 @@ fn committed_crd_is_fresh() {
 fn reserved_env_names_stand_in_the_rule() {
     let crd = iam_mcp_crds::crd_yaml().unwrap();
     for name in iam_mcp_crds::spec::RESERVED_ENV {
-        assert!(crd.contains(&format!("'{name}'")), "{name} is missing in the CEL rule of spec.env");
+        assert!(
+            crd.contains(&format!("'{name}'")),
+            "{name} is missing in the CEL rule of spec.env"
+        );
     }
 }

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 /// The image that a server gets when its resource names none.
-pub const DEFAULT_SERVER_IMAGE: &str =
-    concat!("ghcr.io/iam-mcp/iam-mcp-server:", env!("CARGO_PKG_VERSION"));
+pub const DEFAULT_SERVER_IMAGE: &str = concat!("ghcr.io/iam-mcp/iam-mcp-server:", env!("CARGO_PKG_VERSION"));
 
 /// Reconciles McpServer resources: everything one MCP server needs in a cluster.
 #[derive(Debug, Parser)]
@@ -49,7 +48,12 @@ pub struct RunArgs {
     pub watch_namespaces: Vec<String>,
 
     /// Address of /livez, /readyz and /metrics; 0 turns them off
-    #[arg(long, env = "METRICS_BIND", value_name = "ADDR", default_value = "0.0.0.0:8080")]
+    #[arg(
+        long,
+        env = "METRICS_BIND",
+        value_name = "ADDR",
+        default_value = "0.0.0.0:8080"
+    )]
     pub metrics_bind: String,
 
     /// Act only while holding a Lease, so that several operators can stand by
@@ -57,7 +61,12 @@ pub struct RunArgs {
     pub leader_elect: bool,
 
     /// Namespace of the Lease
-    #[arg(long, env = "POD_NAMESPACE", value_name = "NS", default_value = "iam-mcp-system")]
+    #[arg(
+        long,
+        env = "POD_NAMESPACE",
+        value_name = "NS",
+        default_value = "iam-mcp-system"
+    )]
     pub lease_namespace: String,
 
     /// This operator's name in the Lease and in events; default: the host name and a random suffix

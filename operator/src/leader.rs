@@ -75,10 +75,16 @@ impl Elector {
                 Ok(true) => return true,
                 Ok(false) if !told => {
                     told = true;
-                    tracing::info!(lease = OPERATOR, namespace = self.namespace, "another operator leads; standing by");
+                    tracing::info!(
+                        lease = OPERATOR,
+                        namespace = self.namespace,
+                        "another operator leads; standing by"
+                    );
                 }
                 Ok(false) => {}
-                Err(error) => tracing::warn!(error = %chain(&error), "cannot read or write the Lease; trying again"),
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "cannot read or write the Lease; trying again")
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return false,
@@ -101,7 +107,9 @@ impl Elector {
                 // From the start of the request: the API server may have written it right then.
                 Ok(Ok(true)) => renewed = started,
                 Ok(Ok(false)) => return false,
-                Ok(Err(error)) => tracing::warn!(error = %chain(&error), "cannot renew the Lease; trying again"),
+                Ok(Err(error)) => {
+                    tracing::warn!(error = %chain(&error), "cannot renew the Lease; trying again")
+                }
                 Err(_) => tracing::warn!("the API server did not answer a renewal of the Lease"),
             }
             if renewed.elapsed() >= RENEW_DEADLINE {
@@ -113,18 +121,25 @@ impl Elector {
     /// Gives the Lease up, so that another operator can start at once.
     pub async fn release(&mut self) {
         let outcome = async {
-            let Some(mut lease) = self.api.get_opt(OPERATOR).await? else { return Ok(()) };
+            let Some(mut lease) = self.api.get_opt(OPERATOR).await? else {
+                return Ok(());
+            };
             let spec = lease.spec.get_or_insert_default();
             if spec.holder_identity.as_deref() != Some(&self.me) {
                 return Ok(());
             }
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
-            self.api.replace(OPERATOR, &PostParams::default(), &lease).await.map(|_| ())
+            self.api
+                .replace(OPERATOR, &PostParams::default(), &lease)
+                .await
+                .map(|_| ())
         };
         match tokio::time::timeout(RETRY_PERIOD, outcome).await {
             Ok(Ok(())) => {}
-            Ok(Err::<(), kube::Error>(error)) => tracing::warn!(error = %chain(&error), "cannot release the Lease"),
+            Ok(Err::<(), kube::Error>(error)) => {
+                tracing::warn!(error = %chain(&error), "cannot release the Lease")
+            }
             Err(_) => tracing::warn!("the API server did not answer the release of the Lease"),
         }
     }
@@ -159,7 +174,12 @@ impl Elector {
 
         let spec = lease.spec.get_or_insert_default();
         let asked = u64::try_from(spec.lease_duration_seconds.unwrap_or_default()).unwrap_or_default();
-        match decide(spec.holder_identity.as_deref(), &self.me, since.elapsed(), Duration::from_secs(asked)) {
+        match decide(
+            spec.holder_identity.as_deref(),
+            &self.me,
+            since.elapsed(),
+            Duration::from_secs(asked),
+        ) {
             Decision::Wait => return Ok(false),
             Decision::Renew => {}
             Decision::Acquire => {
@@ -201,7 +221,10 @@ mod tests {
         assert_eq!(decide(Some(""), "a", Duration::ZERO, lease), Decision::Acquire);
         assert_eq!(decide(Some("a"), "a", lease * 9, lease), Decision::Renew);
         assert_eq!(decide(Some("b"), "a", lease, lease), Decision::Wait);
-        assert_eq!(decide(Some("b"), "a", lease + Duration::from_millis(1), lease), Decision::Acquire);
+        assert_eq!(
+            decide(Some("b"), "a", lease + Duration::from_millis(1), lease),
+            Decision::Acquire
+        );
     }
 
     proptest! {
@@ -217,6 +240,9 @@ mod tests {
 
     #[test]
     fn the_deadline_leaves_time_before_the_lease_ends() {
-        assert!(RENEW_DEADLINE + RETRY_PERIOD < LEASE_DURATION, "a leader stops before another may start");
+        assert!(
+            RENEW_DEADLINE + RETRY_PERIOD < LEASE_DURATION,
+            "a leader stops before another may start"
+        );
     }
 }

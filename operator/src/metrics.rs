@@ -58,8 +58,16 @@ impl Metrics {
             "Reconciles by outcome: ok, the category of the failure, or abandoned",
             metrics.reconciles.clone(),
         );
-        registry.register("reconcile_duration_seconds", "Duration of a reconcile", metrics.seconds.clone());
-        registry.register("reconciles_in_flight", "Reconciles under way", metrics.in_flight.clone());
+        registry.register(
+            "reconcile_duration_seconds",
+            "Duration of a reconcile",
+            metrics.seconds.clone(),
+        );
+        registry.register(
+            "reconciles_in_flight",
+            "Reconciles under way",
+            metrics.in_flight.clone(),
+        );
         registry.register(
             "api_writes",
             "Writes sent to the API server by kind and verb; flat while nothing changes",
@@ -70,9 +78,21 @@ impl Metrics {
             "Children that somebody had changed or deleted and that were put back; alert when it keeps rising",
             metrics.drift.clone(),
         );
-        registry.register("watch_errors", "Watches that failed and were started again", metrics.watch_errors.clone());
-        registry.register("leader", "1 while this operator acts, 0 while it stands by", metrics.leader.clone());
-        registry.register("build", "Version of the operator", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register(
+            "watch_errors",
+            "Watches that failed and were started again",
+            metrics.watch_errors.clone(),
+        );
+        registry.register(
+            "leader",
+            "1 while this operator acts, 0 while it stands by",
+            metrics.leader.clone(),
+        );
+        registry.register(
+            "build",
+            "Version of the operator",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
         Arc::new(metrics)
     }
 
@@ -97,10 +117,13 @@ impl Metrics {
     }
 
     /// Starts the clock of one reconcile.
-    #[must_use]
     pub fn reconcile_started(&self) -> Timer<'_> {
         self.in_flight.inc();
-        Timer { metrics: self, started: Instant::now(), outcome: "abandoned" }
+        Timer {
+            metrics: self,
+            started: Instant::now(),
+            outcome: "abandoned",
+        }
     }
 }
 
@@ -123,6 +146,11 @@ impl Drop for Timer<'_> {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
         self.metrics.seconds.observe(self.started.elapsed().as_secs_f64());
-        self.metrics.reconciles.get_or_create(&OutcomeLabels { outcome: self.outcome }).inc();
+        self.metrics
+            .reconciles
+            .get_or_create(&OutcomeLabels {
+                outcome: self.outcome,
+            })
+            .inc();
     }
 }

@@ -1,6 +1,6 @@
 //! `render`: the children of `McpServer` resources as YAML, without a cluster.
 
-use std::{fs, io::Read as _, path::Path};
+use std::{fmt::Write as _, fs, io::Read as _, path::Path};
 
 use anyhow::{Context as _, bail};
 use iam_mcp_crds::McpServer;
@@ -35,16 +35,21 @@ pub fn render_text(text: &str, args: &RenderArgs) -> anyhow::Result<String> {
             continue;
         }
         let mut server: McpServer = serde_json::from_value(value).with_context(place)?;
-        server.metadata.namespace.get_or_insert_with(|| args.namespace.clone());
-        let defaults = validate::Defaults { server_image: args.server_image.clone() };
+        server
+            .metadata
+            .namespace
+            .get_or_insert_with(|| args.namespace.clone());
+        let defaults = validate::Defaults {
+            server_image: args.server_image.clone(),
+        };
         let validated = validate::validate(&server, &defaults, false)
             .with_context(|| format!("McpServer/{} is invalid", server.name_any()))?;
-        out.push_str(&format!(
-            "# Children of McpServer {}/{}. Not here: Secret/{}, whose random keys the operator makes in the cluster.\n",
-            validated.namespace,
-            validated.name,
-            build::keys_secret_name(&validated.name),
-        ));
+        let validate::ValidatedServer { namespace, name, .. } = &validated;
+        let keys = build::keys_secret_name(name);
+        writeln!(
+            out,
+            "# Children of McpServer {namespace}/{name}. Not here: Secret/{keys}, whose random keys the operator makes in the cluster."
+        )?;
         for child in kinds::in_order(build::build(&validated), None)? {
             out.push_str("---\n");
             out.push_str(&serde_saphyr::to_string(&child.manifest)?);
@@ -60,13 +65,19 @@ pub fn render_text(text: &str, args: &RenderArgs) -> anyhow::Result<String> {
 fn documents(text: &str) -> impl Iterator<Item = &str> {
     text.split("\n---")
         .map(|document| document.strip_prefix("---").unwrap_or(document))
-        .filter(|document| document.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#')))
+        .filter(|document| {
+            document
+                .lines()
+                .any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
+        })
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
     if path.as_os_str() == "-" {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read standard input")?;
         return Ok(text);
     }
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))

@@ -20,7 +20,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::RunArgs,
-    controller::{self, context::{Context, jitter}, events::Events, validate::Defaults, watch::chain},
+    controller::{
+        self,
+        context::{Context, jitter},
+        events::Events,
+        validate::Defaults,
+        watch::chain,
+    },
     leader::Elector,
     metrics::Metrics,
 };
@@ -37,7 +43,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// When it cannot start.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(&args.log_level, args.log_format.into())?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(operate(args))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(operate(args))
 }
 
 async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -57,7 +66,12 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
     let namespaces: Vec<String> = watch_namespaces.into_iter().filter(|ns| !ns.is_empty()).collect();
     let identity = identity.unwrap_or_else(|| format!("{}-{}", hostname(), jitter(u64::MAX)));
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"), server_image, identity, ?namespaces, leader_elect, "starting"
+        version = env!("CARGO_PKG_VERSION"),
+        server_image,
+        identity,
+        ?namespaces,
+        leader_elect,
+        "starting"
     );
 
     let mut registry = Registry::default();
@@ -65,7 +79,14 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
     let health = Health::new();
     // The admin port outlives `soft`, so that probes are answered while reconciles drain.
     let admin_stop = CancellationToken::new();
-    let admin = start_admin(&metrics_bind, health.clone(), registry, admin_stop.clone(), shutdown.hard()).await?;
+    let admin = start_admin(
+        &metrics_bind,
+        health.clone(),
+        registry,
+        admin_stop.clone(),
+        shutdown.hard(),
+    )
+    .await?;
 
     let client = connect(kubeconfig.as_deref()).await?;
     let soft = shutdown.soft();
@@ -73,13 +94,25 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let events = Events::new(client.clone(), &identity);
-    let context = Context::new(client.clone(), Defaults { server_image }, events, Arc::clone(&metrics));
+    let context = Context::new(
+        client.clone(),
+        Defaults { server_image },
+        events,
+        Arc::clone(&metrics),
+    );
     let context = Arc::new(context);
 
     let code = if leader_elect {
         // A standby is ready: it can take over at any moment.
         health.set_ready(true);
-        lead(Elector::new(client, &lease_namespace, &identity), context, &namespaces, &metrics, &shutdown).await
+        lead(
+            Elector::new(client, &lease_namespace, &identity),
+            context,
+            &namespaces,
+            &metrics,
+            &shutdown,
+        )
+        .await
     } else {
         metrics.set_leader(true);
         act(context, &namespaces, soft, || health.set_ready(true)).await;
@@ -126,7 +159,12 @@ async fn lead(
 }
 
 /// Runs the controller until `stop`, and then for as long as reconciles in flight may take.
-async fn act(context: Arc<Context>, namespaces: &[String], stop: CancellationToken, on_synced: impl FnOnce()) {
+async fn act(
+    context: Arc<Context>,
+    namespaces: &[String],
+    stop: CancellationToken,
+    on_synced: impl FnOnce(),
+) {
     let late = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN).await;
@@ -165,9 +203,9 @@ async fn connect(kubeconfig: Option<&std::path::Path>) -> anyhow::Result<Client>
                 .with_context(|| format!("--kubeconfig: cannot read {}", path.display()))?;
             Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?
         }
-        None => Config::infer()
-            .await
-            .context("no cluster: give --kubeconfig, set KUBECONFIG, or run in a pod with a service account")?,
+        None => Config::infer().await.context(
+            "no cluster: give --kubeconfig, set KUBECONFIG, or run in a pod with a service account",
+        )?,
     };
     Ok(Client::try_from(config)?)
 }
@@ -195,8 +233,14 @@ async fn wait_for_definition(client: &Client, stop: &CancellationToken) -> bool 
 }
 
 fn is_established(crd: &CustomResourceDefinition) -> bool {
-    let conditions = crd.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|c| c.type_ == "Established" && c.status == "True")
+    let conditions = crd
+        .status
+        .as_ref()
+        .and_then(|s| s.conditions.as_deref())
+        .unwrap_or_default();
+    conditions
+        .iter()
+        .any(|c| c.type_ == "Established" && c.status == "True")
 }
 
 fn hostname() -> String {

@@ -8,12 +8,12 @@ use kube::{
     Resource as _, ResourceExt as _,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     cache::{ChildRef, Observed, Workload, controller_uid},
     context::Context,
-    drift,
+    drift::Repair,
     error::{Blocked, Error},
     keys,
     kinds::{Child, ChildKind},
@@ -51,7 +51,11 @@ impl Owner {
     }
 
     fn child(&self, kind: ChildKind) -> ChildRef {
-        ChildRef { kind, namespace: self.namespace.clone(), name: self.name.clone() }
+        ChildRef {
+            kind,
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
     }
 }
 
@@ -62,8 +66,8 @@ pub struct Report {
     pub created: Vec<String>,
     /// Children that were changed because the resource had changed.
     pub updated: Vec<String>,
-    /// Children that somebody had changed or deleted, a sentence each.
-    pub repaired: Vec<String>,
+    /// Children that somebody had changed or deleted.
+    pub repaired: Vec<Repair>,
     /// Children that were deleted because they are no longer wanted.
     pub pruned: Vec<String>,
     /// Children that cannot be made until a person acts.
@@ -78,7 +82,7 @@ enum Change {
     None,
     Created,
     Updated,
-    Repaired(String),
+    Repaired(Repair),
     Blocked(Blocked),
 }
 
@@ -115,7 +119,10 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Repo
             }
         }
     }
-    for kind in ChildKind::ALL.into_iter().filter(|kind| children.iter().all(|c| c.kind != *kind)) {
+    for kind in ChildKind::ALL
+        .into_iter()
+        .filter(|kind| children.iter().all(|c| c.kind != *kind))
+    {
         match prune(context, owner, kind).await {
             Ok(true) => report.pruned.push(format!("{}/{}", kind.as_str(), owner.name)),
             Ok(false) => {}
@@ -124,14 +131,27 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Repo
             }
         }
     }
-    report.workload = context.children.get(&owner.child(ChildKind::Deployment)).and_then(|known| known.workload);
+    report.workload = context
+        .children
+        .get(&owner.child(ChildKind::Deployment))
+        .and_then(|known| known.workload);
     report
 }
 
 async fn ensure_keys(context: &Context, owner: &Owner, children: &[Child]) -> Result<keys::Outcome, Error> {
-    let labels = children.first().map(|c| c.manifest["metadata"]["labels"].clone()).unwrap_or_default();
+    let labels = children
+        .first()
+        .map(|c| c.manifest["metadata"]["labels"].clone())
+        .unwrap_or_default();
     let labels = serde_json::from_value(labels)?;
-    keys::ensure(&context.client, &owner.namespace, &owner.name, &owner.reference, &labels).await
+    keys::ensure(
+        &context.client,
+        &owner.namespace,
+        &owner.name,
+        &owner.reference,
+        &labels,
+    )
+    .await
 }
 
 async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Change, Error> {
@@ -145,7 +165,10 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
             && (known.digest == Some(child.digest)
                 || last.is_some_and(|l| l.desired == child.digest && l.answered == known.digest));
         if settled {
-            let applied = Applied { desired: child.digest, answered: known.digest };
+            let applied = Applied {
+                desired: child.digest,
+                answered: known.digest,
+            };
             context.memory.set(&owner.uid, child.kind, applied);
             return Ok(Change::None);
         }
@@ -173,16 +196,26 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
         Err(blocked) => return Ok(Change::Blocked(blocked)),
     };
     let observed = Observed::new(child.kind, &answer);
-    let applied = Applied { desired: child.digest, answered: observed.digest };
-    let untouched = known.as_ref().is_some_and(|k| k.resource_version == observed.resource_version);
+    let applied = Applied {
+        desired: child.digest,
+        answered: observed.digest,
+    };
+    let untouched = known
+        .as_ref()
+        .is_some_and(|k| k.resource_version == observed.resource_version);
     context.memory.set(&owner.uid, child.kind, applied);
     context.children.insert(owner.child(child.kind), observed);
     Ok(match (known.is_some() || live.is_some(), drifted) {
         (true, _) if untouched => Change::None,
         (false, false) => Change::Created,
-        (false, true) => Change::Repaired(format!("{} had been deleted; made again", child.title())),
+        (false, true) => Change::Repaired(Repair::deleted(child)),
         (true, false) => Change::Updated,
-        (true, true) => Change::Repaired(tell_drift(child, live.as_ref())),
+        (true, true) => {
+            let live = live
+                .map(|live| serde_json::to_value(live).unwrap_or_default())
+                .unwrap_or_default();
+            Change::Repaired(Repair::edited(child, &live))
+        }
     })
 }
 
@@ -207,7 +240,10 @@ async fn send(
             "metadata": {"resourceVersion": live.resource_version()},
             "spec": {"ports": child.manifest["spec"]["ports"]},
         });
-        let merge = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+        let merge = PatchParams {
+            field_manager: Some(OPERATOR.to_owned()),
+            ..PatchParams::default()
+        };
         context.metrics.write(child.kind.as_str(), "replace_ports");
         api.patch(&child.name, &merge, &Patch::Merge(&ports))
             .await
@@ -220,7 +256,9 @@ async fn send(
             message: format!("the API server refuses {}: {message}", child.title()),
         }));
     }
-    answer.map(Ok).map_err(Error::api(format!("apply {}", child.title())))
+    answer
+        .map(Ok)
+        .map_err(Error::api(format!("apply {}", child.title())))
 }
 
 fn refused<T>(answer: &Result<T, kube::Error>) -> Option<String> {
@@ -240,32 +278,33 @@ fn name_conflict(child: &Child) -> Blocked {
     }
 }
 
-fn tell_drift(child: &Child, live: Option<&DynamicObject>) -> String {
-    let live: Value = live.and_then(|live| serde_json::to_value(live).ok()).unwrap_or_default();
-    let who = drift::last_editor(&live).map(|who| format!(" by {who}")).unwrap_or_default();
-    let what = match drift::describe(&live, &child.manifest) {
-        what if what.is_empty() => "a field was taken over, and taken back".to_owned(),
-        what => what,
-    };
-    format!("{} was changed{who}: {what}", child.title())
-}
-
 /// Deletes a child of `kind` that is ours and no longer wanted; says whether there was one.
 async fn prune(context: &Context, owner: &Owner, kind: ChildKind) -> Result<bool, Error> {
     let key = owner.child(kind);
-    let Some(known) = context.children.get(&key).filter(|k| k.owner_uid.as_deref() == Some(owner.uid.as_str())) else {
+    let Some(known) = context
+        .children
+        .get(&key)
+        .filter(|k| k.owner_uid.as_deref() == Some(owner.uid.as_str()))
+    else {
         return Ok(false);
     };
     context.memory.remove(&owner.uid, kind);
     // By uid: what has the name now may be somebody else's.
-    let preconditions = Preconditions { uid: Some(known.uid.clone()), resource_version: None };
+    let preconditions = Preconditions {
+        uid: Some(known.uid.clone()),
+        resource_version: None,
+    };
     let params = DeleteParams::background().preconditions(preconditions);
     context.metrics.write(kind.as_str(), "delete");
     let api = context.child_api(kind, &owner.namespace);
     match api.delete(&owner.name, &params).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-        Err(error) => return Err(Error::api(format!("delete {}/{}", kind.as_str(), owner.name))(error)),
+        Err(error) => {
+            return Err(Error::api(format!("delete {}/{}", kind.as_str(), owner.name))(
+                error,
+            ));
+        }
     }
     context.children.remove(&key, &known.uid);
     Ok(true)

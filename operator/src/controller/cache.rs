@@ -88,7 +88,10 @@ impl Observed {
 #[must_use]
 pub fn controller_uid(metadata: &ObjectMeta) -> Option<String> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    owners.iter().find(|o| o.controller == Some(true)).map(|o| o.uid.clone())
+    owners
+        .iter()
+        .find(|o| o.controller == Some(true))
+        .map(|o| o.uid.clone())
 }
 
 fn workload(live: &Value) -> Workload {
@@ -129,9 +132,9 @@ impl ChildCache {
     /// the watch, and then the watch's older events must not undo it.
     pub fn insert(&self, key: ChildRef, observed: Observed) {
         let mut children = self.children.write();
-        let stale = children
-            .get(&key)
-            .is_some_and(|known| known.uid == observed.uid && newer(&known.resource_version, &observed.resource_version));
+        let stale = children.get(&key).is_some_and(|known| {
+            known.uid == observed.uid && newer(&known.resource_version, &observed.resource_version)
+        });
         if !stale {
             children.insert(key, observed);
         }
@@ -189,7 +192,11 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> ChildRef {
-        ChildRef { kind: ChildKind::Service, namespace: "n".to_owned(), name: name.to_owned() }
+        ChildRef {
+            kind: ChildKind::Service,
+            namespace: "n".to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     fn observed(uid: &str, version: &str) -> Observed {
@@ -210,7 +217,11 @@ mod tests {
         cache.insert(key("a"), observed("1", "9"));
         assert_eq!(cache.get(&key("a")).unwrap().resource_version, "12");
         cache.insert(key("a"), observed("2", "5"));
-        assert_eq!(cache.get(&key("a")).unwrap().uid, "2", "another uid is another object");
+        assert_eq!(
+            cache.get(&key("a")).unwrap().uid,
+            "2",
+            "another uid is another object"
+        );
     }
 
     #[test]
@@ -230,7 +241,15 @@ mod tests {
         cache.insert(key("b"), observed("2", "1"));
         let gone = cache.retain_listed(ChildKind::Service, Some("n"), &HashSet::from([key("a")]));
         assert_eq!(gone, [key("b")]);
-        assert!(cache.retain_listed(ChildKind::Ingress, None, &HashSet::new()).is_empty());
-        assert!(cache.retain_listed(ChildKind::Service, Some("other"), &HashSet::new()).is_empty());
+        assert!(
+            cache
+                .retain_listed(ChildKind::Ingress, None, &HashSet::new())
+                .is_empty()
+        );
+        assert!(
+            cache
+                .retain_listed(ChildKind::Service, Some("other"), &HashSet::new())
+                .is_empty()
+        );
     }
 }

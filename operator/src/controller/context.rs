@@ -10,11 +10,7 @@ use kube::{
 use parking_lot::Mutex;
 
 use super::{
-    cache::ChildCache,
-    events::Events,
-    index::PointerIndex,
-    kinds::ChildKind,
-    memory::Memory,
+    cache::ChildCache, events::Events, index::PointerIndex, kinds::ChildKind, memory::Memory,
     validate::Defaults,
 };
 use crate::metrics::Metrics;
@@ -92,7 +88,10 @@ impl Context {
 /// Namespace and name of an object.
 #[must_use]
 pub fn full_name(metadata: &ObjectMeta) -> (String, String) {
-    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+    (
+        metadata.namespace.clone().unwrap_or_default(),
+        metadata.name.clone().unwrap_or_default(),
+    )
 }
 
 /// A number below `below`, at random enough to spread load; 0 when the system gives no randomness.

@@ -24,14 +24,27 @@ pub struct References {
 /// When the API server cannot be asked.
 pub async fn dereference(server: &McpServer, context: &Context) -> Result<References, Error> {
     let name = full_name(&server.metadata);
-    let reference = server.spec.job_search.as_ref().and_then(|j| j.rapid_api.as_ref()?.key_secret_ref.as_ref());
+    let reference = server
+        .spec
+        .job_search
+        .as_ref()
+        .and_then(|j| j.rapid_api.as_ref()?.key_secret_ref.as_ref());
     // Before the read: a Secret that appears right after it must wake us.
-    context.secrets.set(&name, reference.map(|r| (name.0.clone(), r.name.clone())).into_iter().collect());
+    context.secrets.set(
+        &name,
+        reference
+            .map(|r| (name.0.clone(), r.name.clone()))
+            .into_iter()
+            .collect(),
+    );
     let key_problem = match reference {
         Some(reference) => key_problem(server, reference, context).await?,
         None => None,
     };
-    Ok(References { key_problem, hpa_targets_deployment: context.hpas.is_target(&name) })
+    Ok(References {
+        key_problem,
+        hpa_targets_deployment: context.hpas.is_target(&name),
+    })
 }
 
 async fn key_problem(
@@ -42,7 +55,10 @@ async fn key_problem(
     let namespace = server.namespace().unwrap_or_default();
     let SecretKeyRef { name, key } = reference;
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
-    let secret = api.get_opt(name).await.map_err(Error::api(format!("read Secret/{name}")))?;
+    let secret = api
+        .get_opt(name)
+        .await
+        .map_err(Error::api(format!("read Secret/{name}")))?;
     let Some(secret) = secret else {
         return Ok(Some(Blocked {
             reason: Reason::SecretNotFound,
@@ -54,15 +70,24 @@ async fn key_problem(
     };
     let value = secret.data.as_ref().and_then(|data| data.get(key));
     let problem = match value {
-        None => format!("Secret {namespace}/{name} has no key {key:?}, which spec.jobSearch.rapidApi.keySecretRef names"),
+        None => format!(
+            "Secret {namespace}/{name} has no key {key:?}, which spec.jobSearch.rapidApi.keySecretRef names"
+        ),
         // With `Auto` an empty key means "no account yet": the server searches its samples and says so.
         Some(value)
             if value.0.is_empty()
-                && server.spec.job_search.as_ref().is_some_and(|j| j.provider == iam_mcp_crds::JobProvider::JSearch) =>
+                && server
+                    .spec
+                    .job_search
+                    .as_ref()
+                    .is_some_and(|j| j.provider == iam_mcp_crds::JobProvider::JSearch) =>
         {
             format!("key {key:?} of Secret {namespace}/{name} is empty, and provider JSearch needs one")
         }
         Some(_) => return Ok(None),
     };
-    Ok(Some(Blocked { reason: Reason::SecretKeyNotFound, message: problem }))
+    Ok(Some(Blocked {
+        reason: Reason::SecretKeyNotFound,
+        message: problem,
+    }))
 }

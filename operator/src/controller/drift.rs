@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::kinds::{Child, ChildKind};
 use crate::OPERATOR;
 
 /// Most fields that one message names.
@@ -9,13 +10,53 @@ const FIELDS_MAX: usize = 4;
 /// Longest value in a message, in characters.
 const VALUE_MAX: usize = 60;
 
-/// Describes how `live` differs from `desired` in the fields of `desired`, and who did it:
-/// `spec.replicas was 7 (kubectl), put back to 3`. Empty when nothing of ours differs in value (then
-/// only the ownership of a field had changed).
-#[must_use]
-pub fn describe(live: &Value, desired: &Value) -> String {
-    let mut found = Vec::new();
-    compare(live, desired, String::new(), &mut found);
+/// One child that was put back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Repair {
+    /// The child's kind.
+    pub kind: ChildKind,
+    /// The first field that differed, if any.
+    pub field: Option<String>,
+    /// What had happened, in a sentence.
+    pub sentence: String,
+}
+
+impl Repair {
+    /// `child` had been deleted.
+    #[must_use]
+    pub fn deleted(child: &Child) -> Self {
+        Self {
+            kind: child.kind,
+            field: None,
+            sentence: format!("{} had been deleted; made again", child.title()),
+        }
+    }
+
+    /// `live` had been edited so that it was no longer `child`.
+    #[must_use]
+    pub fn edited(child: &Child, live: &Value) -> Self {
+        let mut found = Vec::new();
+        compare(live, &child.manifest, String::new(), &mut found);
+        let field = found.first().map(|(path, _, _)| path.clone());
+        let who = last_editor(live)
+            .map(|who| format!(" by {who}"))
+            .unwrap_or_default();
+        // Nothing differs in value when only the ownership of a field had changed.
+        let what = if found.is_empty() {
+            "a field was taken over, and taken back".to_owned()
+        } else {
+            describe(found)
+        };
+        Self {
+            kind: child.kind,
+            field,
+            sentence: format!("{} was changed{who}: {what}", child.title()),
+        }
+    }
+}
+
+/// `spec.replicas was 7, put back to 3`, for each field.
+fn describe(found: Found) -> String {
     let more = found.len().saturating_sub(FIELDS_MAX);
     let mut parts: Vec<String> = found
         .into_iter()
@@ -29,8 +70,7 @@ pub fn describe(live: &Value, desired: &Value) -> String {
 }
 
 /// Who changed the object last, apart from this operator and from status writers.
-#[must_use]
-pub fn last_editor(live: &Value) -> Option<String> {
+fn last_editor(live: &Value) -> Option<String> {
     let entries = live.pointer("/metadata/managedFields")?.as_array()?;
     entries
         .iter()
@@ -46,7 +86,11 @@ fn compare(live: &Value, desired: &Value, path: String, found: &mut Found) {
     match (live, desired) {
         (Value::Object(live), Value::Object(desired)) => {
             for (key, want) in desired.iter().filter(|(_, v)| !v.is_null()) {
-                let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let at = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 compare(live.get(key).unwrap_or(&Value::Null), want, at, found);
             }
             // A label selector is one value: a key too many in it selects nothing.
@@ -59,7 +103,12 @@ fn compare(live: &Value, desired: &Value, path: String, found: &mut Found) {
         (Value::Array(live), Value::Array(desired)) if desired.iter().all(Value::is_object) => {
             for (index, want) in desired.iter().enumerate() {
                 let (name, same) = match_item(live, want, index);
-                compare(same.unwrap_or(&Value::Null), want, format!("{path}[{name}]"), found);
+                compare(
+                    same.unwrap_or(&Value::Null),
+                    want,
+                    format!("{path}[{name}]"),
+                    found,
+                );
             }
         }
         (live, desired) if live != desired => found.push((path, show(live), show(desired))),
@@ -79,7 +128,11 @@ fn match_item<'a>(live: &'a [Value], want: &Value, index: usize) -> (String, Opt
 }
 
 fn show(value: &Value) -> String {
-    let text = if value.is_null() { "absent".to_owned() } else { value.to_string() };
+    let text = if value.is_null() {
+        "absent".to_owned()
+    } else {
+        value.to_string()
+    };
     if text.chars().count() > VALUE_MAX {
         let cut: String = text.chars().take(VALUE_MAX).collect();
         return format!("{cut}…");
@@ -93,13 +146,29 @@ mod tests {
 
     use super::*;
 
+    fn edited(live: &Value, manifest: Value) -> Repair {
+        let child = Child {
+            kind: ChildKind::Deployment,
+            name: "a".to_owned(),
+            manifest,
+            digest: Default::default(),
+        };
+        Repair::edited(&child, live)
+    }
+
     #[test]
     fn names_the_field_the_old_and_the_new_value() {
         let live = json!({"spec": {"template": {"spec": {"containers": [{"name": "side"}, {"name": "a", "image": "evil"}]}}}});
-        let desired = json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "good"}]}}}});
+        let desired =
+            json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "good"}]}}}});
+        let repair = edited(&live, desired);
         assert_eq!(
-            describe(&live, &desired),
-            r#"spec.template.spec.containers[a].image was "evil", put back to "good""#
+            repair.sentence,
+            r#"Deployment/a was changed: spec.template.spec.containers[a].image was "evil", put back to "good""#
+        );
+        assert_eq!(
+            repair.field.as_deref(),
+            Some("spec.template.spec.containers[a].image")
         );
     }
 
@@ -107,7 +176,11 @@ mod tests {
     fn a_foreign_key_in_a_selector_is_named_and_a_foreign_label_is_not() {
         let live = json!({"metadata": {"labels": {"x": "y"}}, "spec": {"selector": {"app": "a", "x": "y"}}});
         let desired = json!({"metadata": {"labels": {}}, "spec": {"selector": {"app": "a"}}});
-        assert_eq!(describe(&live, &desired), r#"spec.selector.x was "y", put back to nothing"#);
+        let repair = edited(&live, desired);
+        assert_eq!(
+            repair.sentence,
+            r#"Deployment/a was changed: spec.selector.x was "y", put back to nothing"#
+        );
     }
 
     #[test]

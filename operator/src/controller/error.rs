@@ -32,7 +32,10 @@ impl Error {
     /// Wraps a failed call.
     pub fn api(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let action = action.into();
-        move |source| Self::Api { action, source: Box::new(source) }
+        move |source| Self::Api {
+            action,
+            source: Box::new(source),
+        }
     }
 
     /// A bounded name for metrics and logs.

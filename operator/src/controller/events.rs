@@ -1,6 +1,7 @@
 //! Events on resources: on transitions only, and never a reason for a reconcile to fail.
 
 use iam_mcp_crds::McpServer;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client, Resource as _,
     runtime::events::{Event, EventType, Recorder, Reporter},
@@ -60,18 +61,35 @@ impl Events {
     /// Events by `instance`, this operator's pod name.
     #[must_use]
     pub fn new(client: Client, instance: &str) -> Self {
-        let reporter = Reporter { controller: OPERATOR.to_owned(), instance: Some(instance.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        let reporter = Reporter {
+            controller: OPERATOR.to_owned(),
+            instance: Some(instance.to_owned()),
+        };
+        Self {
+            recorder: Recorder::new(client, reporter),
+        }
     }
 
     /// Writes one event on `server`.
     pub async fn publish(&self, server: &McpServer, happened: Happened, note: String) {
+        self.publish_about(server, happened, note, None).await;
+    }
+
+    /// Writes one event on `server` that is about `child`, or about the field that `child` names.
+    /// Repeated events about the same become one with a count, which keeps its first note.
+    pub async fn publish_about(
+        &self,
+        server: &McpServer,
+        happened: Happened,
+        note: String,
+        child: Option<ObjectReference>,
+    ) {
         let event = Event {
             type_: happened.severity(),
             reason: happened.reason().to_owned(),
             note: Some(cut(note)),
             action: "Reconcile".to_owned(),
-            secondary: None,
+            secondary: child,
         };
         if let Err(error) = self.recorder.publish(&event, &server.object_ref(&())).await {
             tracing::warn!(%error, reason = event.reason, "cannot write an event");

@@ -27,7 +27,11 @@ impl PointerIndex {
         let mut inner = self.inner.write();
         let mut concerned = inner.detach(source);
         for target in &targets {
-            inner.sources.entry(target.clone()).or_default().insert(source.clone());
+            inner
+                .sources
+                .entry(target.clone())
+                .or_default()
+                .insert(source.clone());
         }
         concerned.extend(targets.iter().cloned());
         if !targets.is_empty() {
@@ -46,8 +50,12 @@ impl PointerIndex {
     pub fn retain_listed(&self, namespace: Option<&str>, listed: &HashSet<Name>) -> Vec<Name> {
         let mut inner = self.inner.write();
         let in_scope = |source: &Name| namespace.is_none_or(|ns| ns == source.0);
-        let gone: Vec<Name> =
-            inner.targets.keys().filter(|s| in_scope(s) && !listed.contains(*s)).cloned().collect();
+        let gone: Vec<Name> = inner
+            .targets
+            .keys()
+            .filter(|s| in_scope(s) && !listed.contains(*s))
+            .cloned()
+            .collect();
         gone.iter().flat_map(|source| inner.detach(source)).collect()
     }
 
@@ -66,7 +74,14 @@ impl PointerIndex {
     /// What points at `target`.
     #[must_use]
     pub fn sources(&self, target: &Name) -> Vec<Name> {
-        self.inner.read().sources.get(target).into_iter().flatten().cloned().collect()
+        self.inner
+            .read()
+            .sources
+            .get(target)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 }
 
@@ -98,7 +113,10 @@ mod tests {
         let index = PointerIndex::default();
         index.set(&name("a"), vec![name("old")]);
         index.set(&name("b"), vec![name("old")]);
-        assert_eq!(index.set(&name("a"), vec![name("new")]), [name("old"), name("new")]);
+        assert_eq!(
+            index.set(&name("a"), vec![name("new")]),
+            [name("old"), name("new")]
+        );
         assert_eq!(index.sources(&name("old")), [name("b")]);
         assert_eq!(index.sources(&name("new")), [name("a")]);
         assert_eq!(index.remove(&name("b")), [name("old")]);
@@ -111,6 +129,9 @@ mod tests {
         index.set(&name("a"), vec![name("t")]);
         index.set(&("m".to_owned(), "b".to_owned()), vec![name("u")]);
         assert_eq!(index.retain_listed(Some("n"), &HashSet::new()), [name("t")]);
-        assert!(index.is_target(&name("u")), "another namespace's watch says nothing of it");
+        assert!(
+            index.is_target(&name("u")),
+            "another namespace's watch says nothing of it"
+        );
     }
 }

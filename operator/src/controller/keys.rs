@@ -59,10 +59,16 @@ pub async fn ensure(
                 ..ObjectMeta::default()
             },
             type_: Some("Opaque".to_owned()),
-            data: Some(BTreeMap::from([(SESSION_KEY.to_owned(), ByteString(random_key()?))])),
+            data: Some(BTreeMap::from([(
+                SESSION_KEY.to_owned(),
+                ByteString(random_key()?),
+            )])),
             ..Secret::default()
         };
-        let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
+        let params = PostParams {
+            field_manager: Some(OPERATOR.to_owned()),
+            ..PostParams::default()
+        };
         return match api.create(&params, &secret).await {
             Ok(_) => Ok(Outcome::Created),
             Err(error) => Err(Error::api(format!("create Secret/{name}"))(error)),
@@ -76,7 +82,11 @@ pub async fn ensure(
             ),
         }));
     }
-    if live.data.as_ref().is_some_and(|d| d.get(SESSION_KEY).is_some_and(|k| k.0.len() == KEY_BYTES)) {
+    if live
+        .data
+        .as_ref()
+        .is_some_and(|d| d.get(SESSION_KEY).is_some_and(|k| k.0.len() == KEY_BYTES))
+    {
         return Ok(Outcome::Unchanged);
     }
     // Without resourceVersion two operators could each put in a key of their own.
@@ -84,7 +94,10 @@ pub async fn ensure(
         "metadata": {"resourceVersion": live.resource_version()},
         "data": {SESSION_KEY: ByteString(random_key()?)},
     });
-    let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    let params = PatchParams {
+        field_manager: Some(OPERATOR.to_owned()),
+        ..PatchParams::default()
+    };
     api.patch(&name, &params, &Patch::Merge(patch))
         .await
         .map_err(Error::api(format!("add a key to Secret/{name}")))?;

@@ -32,8 +32,13 @@ pub enum ChildKind {
 
 impl ChildKind {
     /// All kinds.
-    pub const ALL: [Self; 5] =
-        [Self::ServiceAccount, Self::Service, Self::Deployment, Self::Ingress, Self::HorizontalPodAutoscaler];
+    pub const ALL: [Self; 5] = [
+        Self::ServiceAccount,
+        Self::Service,
+        Self::Deployment,
+        Self::Ingress,
+        Self::HorizontalPodAutoscaler,
+    ];
 
     /// The kind's name.
     #[must_use]
@@ -90,7 +95,13 @@ impl Child {
 /// When a child cannot be written as JSON, which would be a fault of the builder.
 pub fn in_order(children: Children, owner: Option<&Value>) -> Result<Vec<Child>, serde_json::Error> {
     // Without `..`: a new kind that is built but not applied does not compile.
-    let Children { service_account, service, deployment, ingress, hpa } = children;
+    let Children {
+        service_account,
+        service,
+        deployment,
+        ingress,
+        hpa,
+    } = children;
     let mut list = vec![
         child(ChildKind::ServiceAccount, &service_account, owner)?,
         child(ChildKind::Service, &service, owner)?,
@@ -105,13 +116,25 @@ pub fn in_order(children: Children, owner: Option<&Value>) -> Result<Vec<Child>,
     Ok(list)
 }
 
-fn child<K: Serialize>(kind: ChildKind, object: &K, owner: Option<&Value>) -> Result<Child, serde_json::Error> {
+fn child<K: Serialize>(
+    kind: ChildKind,
+    object: &K,
+    owner: Option<&Value>,
+) -> Result<Child, serde_json::Error> {
     let mut manifest = serde_json::to_value(object)?;
     // k8s-openapi writes `status` only when set; an applied child has none.
     if let Some(owner) = owner {
         manifest["metadata"]["ownerReferences"] = json!([owner]);
     }
-    let name = manifest["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let name = manifest["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let digest = desired_digest(&manifest);
-    Ok(Child { kind, name, manifest, digest })
+    Ok(Child {
+        kind,
+        name,
+        manifest,
+        digest,
+    })
 }

@@ -26,12 +26,20 @@ impl Memory {
     /// The last application.
     #[must_use]
     pub fn get(&self, owner: &str, kind: ChildKind) -> Option<Applied> {
-        self.applied.lock().get(owner).and_then(|kinds| kinds.get(&kind)).copied()
+        self.applied
+            .lock()
+            .get(owner)
+            .and_then(|kinds| kinds.get(&kind))
+            .copied()
     }
 
     /// Notes an application, or that a child is as it should be.
     pub fn set(&self, owner: &str, kind: ChildKind, applied: Applied) {
-        self.applied.lock().entry(owner.to_owned()).or_default().insert(kind, applied);
+        self.applied
+            .lock()
+            .entry(owner.to_owned())
+            .or_default()
+            .insert(kind, applied);
     }
 
     /// Forgets one child, because it is no longer wanted.

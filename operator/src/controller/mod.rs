@@ -13,6 +13,7 @@ pub mod keys;
 pub mod kinds;
 pub mod memory;
 pub mod owned;
+pub mod quantity;
 pub mod replicas;
 pub mod status;
 pub mod validate;
@@ -22,12 +23,12 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use iam_mcp_crds::McpServer;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Resource as _, ResourceExt as _,
     core::DeserializeGuard,
     runtime::{
-        WatchStreamExt as _,
-        PredicateConfig,
+        PredicateConfig, WatchStreamExt as _,
         controller::{self, Action, Controller},
         predicates, reflector,
         reflector::ObjectRef,
@@ -48,13 +49,18 @@ const CONCURRENCY: u16 = 16;
 /// Longest reconcile: kube has no read timeout of its own, and a hung call must not hold a place.
 const RECONCILE_LIMIT: Duration = Duration::from_secs(30);
 /// A server is looked at again after this long even if nothing happened, plus up to half of it.
-const RESYNC: Duration = Duration::from_secs(30 * 60);
+const RESYNC: Duration = Duration::from_mins(30);
 
 /// A resource as it came: one that cannot be read must not stop the others.
 type Guarded = DeserializeGuard<McpServer>;
 
 /// Runs the controller until `stop`; `on_synced` is called when the caches are filled.
-pub async fn run(context: Arc<Context>, namespaces: &[String], stop: CancellationToken, on_synced: impl FnOnce()) {
+pub async fn run(
+    context: Arc<Context>,
+    namespaces: &[String],
+    stop: CancellationToken,
+    on_synced: impl FnOnce(),
+) {
     let watches = watch::start(&context, namespaces, &stop);
     for synced in &watches.synced {
         tokio::select! {
@@ -68,13 +74,17 @@ pub async fn run(context: Arc<Context>, namespaces: &[String], stop: Cancellatio
     let (reader, writer) = reflector::store();
     let servers = scopes(namespaces).into_iter().map(|namespace| {
         let api = scoped::<Guarded>(context.client.clone(), namespace.as_deref());
-        watcher(api, watcher::Config::default().page_size(100)).default_backoff().boxed()
+        watcher(api, watcher::Config::default().page_size(100))
+            .default_backoff()
+            .boxed()
     });
     let servers = futures::stream::select_all(servers)
         // Most of a cached resource would be field ownership, which is not read here.
         .modify(|server| {
             server.managed_fields_mut().clear();
-            server.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+            server
+                .annotations_mut()
+                .remove("kubectl.kubernetes.io/last-applied-configuration");
         })
         .reflect(writer)
         .inspect_ok({
@@ -130,12 +140,16 @@ async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action
     outcome?;
     context.failures.lock().remove(&server.uid().unwrap_or_default());
     let seconds = RESYNC.as_secs();
-    Ok(Action::requeue(Duration::from_secs(seconds + jitter(seconds / 2))))
+    Ok(Action::requeue(Duration::from_secs(
+        seconds + jitter(seconds / 2),
+    )))
 }
 
 /// One pass over one server.
 async fn pass(server: &McpServer, context: &Context) -> Result<(), Error> {
-    let Some(owner) = Owner::of(server) else { return Ok(()) };
+    let Some(owner) = Owner::of(server) else {
+        return Ok(());
+    };
     let previous = status::previous(server, context);
     let references = dereference::dereference(server, context).await?;
     let validated = match validate::validate(server, &context.defaults, references.hpa_targets_deployment) {
@@ -160,23 +174,48 @@ async fn pass(server: &McpServer, context: &Context) -> Result<(), Error> {
 async fn tell(server: &McpServer, report: &Report, context: &Context) {
     let name = server.name_any();
     if !report.created.is_empty() {
-        context.events.publish(server, Happened::Created, format!("made {}", report.created.join(", "))).await;
+        context
+            .events
+            .publish(
+                server,
+                Happened::Created,
+                format!("made {}", report.created.join(", ")),
+            )
+            .await;
     }
     if !report.updated.is_empty() {
-        context.events.publish(server, Happened::Updated, format!("updated {}", report.updated.join(", "))).await;
+        context
+            .events
+            .publish(
+                server,
+                Happened::Updated,
+                format!("updated {}", report.updated.join(", ")),
+            )
+            .await;
     }
     if !report.pruned.is_empty() {
         let note = format!("deleted {}, no longer asked for", report.pruned.join(", "));
         context.events.publish(server, Happened::Pruned, note).await;
     }
-    if !report.repaired.is_empty() {
+    for repair in &report.repaired {
+        let namespace = server.namespace();
         let note = format!(
             "{}. Change the McpServer instead: kubectl edit mcps {name} -n {}",
-            report.repaired.join(". "),
-            server.namespace().unwrap_or_default()
+            repair.sentence,
+            namespace.as_deref().unwrap_or_default()
         );
         tracing::warn!(server = name, note, "drift repaired");
-        context.events.publish(server, Happened::DriftRepaired, note).await;
+        let child = ObjectReference {
+            kind: Some(repair.kind.as_str().to_owned()),
+            name: Some(name.clone()),
+            namespace,
+            field_path: repair.field.clone(),
+            ..ObjectReference::default()
+        };
+        context
+            .events
+            .publish_about(server, Happened::DriftRepaired, note, Some(child))
+            .await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! The fields of a live object that this operator owns, and a digest of them.
 //!
-//! Server-side apply records who set which field (`metadata.managedFields`, FieldsV1 format of
+//! Server-side apply records who set which field (`metadata.managedFields`, `FieldsV1` format of
 //! structured-merge-diff). What our entry names is cut out of the live object and digested; the
 //! desired object is digested in the same way. Equal digests mean that an apply would change nothing.
 //! Fields of others never enter the digest, so nobody's annotation or injected sidecar causes a write;
@@ -18,7 +18,7 @@ pub fn owned_digest(live: &Value, manager: &str) -> Option<Digest> {
     owned_fields(live, manager).map(|fields| digest(&fields))
 }
 
-/// Whether `manager` owns the field at `path` (FieldsV1 keys, such as `f:spec`) in `live`.
+/// Whether `manager` owns the field at `path` (`FieldsV1` keys, such as `f:spec`) in `live`.
 #[must_use]
 pub fn owns(live: &Value, manager: &str, path: &[&str]) -> bool {
     applied_fields(live, manager).any(|fields| {
@@ -71,7 +71,10 @@ fn applied_fields<'a>(live: &'a Value, manager: &'a str) -> impl Iterator<Item =
         .filter(move |entry| {
             entry["manager"] == manager
                 && entry["operation"] == "Apply"
-                && entry.get("subresource").and_then(Value::as_str).is_none_or(str::is_empty)
+                && entry
+                    .get("subresource")
+                    .and_then(Value::as_str)
+                    .is_none_or(str::is_empty)
         })
         .filter_map(|entry| entry["fieldsV1"].as_object())
 }
@@ -85,7 +88,9 @@ fn extract(live: &Value, fields: &Map<String, Value>) -> Value {
         Value::Object(object) => {
             let mut out = Map::new();
             for (key, sub) in fields {
-                let Some(name) = key.strip_prefix("f:") else { continue };
+                let Some(name) = key.strip_prefix("f:") else {
+                    continue;
+                };
                 if let (Some(value), Some(sub)) = (object.get(name), sub.as_object()) {
                     out.insert(name.to_owned(), extract(value, sub));
                 }
@@ -103,12 +108,16 @@ fn extract(live: &Value, fields: &Map<String, Value>) -> Value {
     }
 }
 
-/// Whether the FieldsV1 key `k:{...}` (keyed list) or `v:...` (set) selects `item`.
+/// Whether the `FieldsV1` key `k:{...}` (keyed list) or `v:...` (set) selects `item`.
 fn selects(key: &str, item: &Value) -> bool {
     if let Some(keys) = key.strip_prefix("k:") {
-        let Ok(Value::Object(keys)) = serde_json::from_str(keys) else { return false };
+        let Ok(Value::Object(keys)) = serde_json::from_str(keys) else {
+            return false;
+        };
         // A key that the live item leaves out has its default there, as `protocol` has.
-        return keys.iter().all(|(name, value)| item.get(name).is_none_or(|live| live == value));
+        return keys
+            .iter()
+            .all(|(name, value)| item.get(name).is_none_or(|live| live == value));
     }
     key.strip_prefix("v:")
         .and_then(|value| serde_json::from_str::<Value>(value).ok())
@@ -145,7 +154,11 @@ fn digest(value: &Value) -> Digest {
 fn feed(hasher: &mut Sha256, value: &Value) {
     match value {
         Value::Object(object) => {
-            let mut keys: Vec<&String> = object.iter().filter(|(_, v)| !v.is_null()).map(|(k, _)| k).collect();
+            let mut keys: Vec<&String> = object
+                .iter()
+                .filter(|(_, v)| !v.is_null())
+                .map(|(k, _)| k)
+                .collect();
             keys.sort_unstable();
             hasher.update(b"{");
             for key in keys {
@@ -183,8 +196,7 @@ mod tests {
 
     const US: &str = "us";
 
-    fn live(fields: Value, body: Value) -> Value {
-        let mut live = body;
+    fn live(fields: &Value, mut live: Value) -> Value {
         live["metadata"]["managedFields"] = json!([
             {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {"f:other": {}}}},
             {"manager": US, "operation": "Apply", "subresource": "status", "fieldsV1": {"f:status": {}}},
@@ -201,7 +213,7 @@ mod tests {
             "spec": {"ports": [{"port": 80, "name": "http", "targetPort": "http"}], "selector": {"app": "a"}, "x": null},
         });
         let live = live(
-            json!({
+            &json!({
                 "f:metadata": {"f:labels": {"f:app": {}}, "f:ownerReferences": {"k:{\"uid\":\"1\"}": {}}},
                 "f:spec": {
                     "f:ports": {"k:{\"port\":80,\"protocol\":\"TCP\"}": {".": {}, "f:name": {}, "f:port": {}, "f:targetPort": {}}},
@@ -221,16 +233,22 @@ mod tests {
     #[test]
     fn a_foreign_key_in_an_atomic_map_is_seen() {
         let fields = json!({"f:spec": {"f:selector": {}}});
-        let before = live(fields.clone(), json!({"metadata": {}, "spec": {"selector": {"app": "a"}}}));
-        let after = live(fields, json!({"metadata": {}, "spec": {"selector": {"app": "a", "x": "y"}}}));
+        let before = live(
+            &fields,
+            json!({"metadata": {}, "spec": {"selector": {"app": "a"}}}),
+        );
+        let after = live(
+            &fields,
+            json!({"metadata": {}, "spec": {"selector": {"app": "a", "x": "y"}}}),
+        );
         assert_ne!(owned_digest(&before, US), owned_digest(&after, US));
     }
 
     #[test]
     fn a_field_taken_over_is_seen() {
         let body = json!({"metadata": {}, "spec": {"a": 1, "b": 2}});
-        let both = live(json!({"f:spec": {"f:a": {}, "f:b": {}}}), body.clone());
-        let one = live(json!({"f:spec": {"f:a": {}}}), body);
+        let both = live(&json!({"f:spec": {"f:a": {}, "f:b": {}}}), body.clone());
+        let one = live(&json!({"f:spec": {"f:a": {}}}), body);
         assert_ne!(owned_digest(&both, US), owned_digest(&one, US));
     }
 
@@ -238,13 +256,19 @@ mod tests {
     fn scalar_lists_keep_their_order_and_keyed_lists_do_not() {
         let args = |list: Value| desired_digest(&json!({"args": list}));
         assert_ne!(args(json!(["a", "b"])), args(json!(["b", "a"])));
-        assert_eq!(args(json!([{"n": 1}, {"n": 2}])), args(json!([{"n": 2}, {"n": 1}])));
+        assert_eq!(
+            args(json!([{"n": 1}, {"n": 2}])),
+            args(json!([{"n": 2}, {"n": 1}]))
+        );
         assert_ne!(args(json!(["a", "b"])), args(json!(["ab"])));
     }
 
     #[test]
     fn ownership_of_one_field() {
-        let live = live(json!({"f:spec": {"f:replicas": {}}}), json!({"metadata": {}, "spec": {"replicas": 3}}));
+        let live = live(
+            &json!({"f:spec": {"f:replicas": {}}}),
+            json!({"metadata": {}, "spec": {"replicas": 3}}),
+        );
         assert!(owns(&live, US, &["f:spec", "f:replicas"]));
         assert!(!owns(&live, US, &["f:spec", "f:paused"]));
         assert!(!owns(&live, "kubectl", &["f:spec", "f:replicas"]));

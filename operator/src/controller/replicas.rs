@@ -1,6 +1,9 @@
 //! Handing the number of pods to an HPA.
 
-use kube::{Api, ResourceExt as _, api::{DynamicObject, Patch, PatchParams}};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DynamicObject, Patch, PatchParams},
+};
 use serde_json::json;
 
 use super::error::Error;
@@ -16,7 +19,10 @@ const HANDOVER: &str = "iam-mcp-operator-handover";
 /// When the API server cannot be asked, or the Deployment changed meanwhile (then the next try sees
 /// the new count).
 pub async fn hand_over(api: &Api<DynamicObject>, namespace: &str, name: &str) -> Result<(), Error> {
-    let live = api.get(name).await.map_err(Error::api(format!("read Deployment/{name}")))?;
+    let live = api
+        .get(name)
+        .await
+        .map_err(Error::api(format!("read Deployment/{name}")))?;
     let patch = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -25,6 +31,8 @@ pub async fn hand_over(api: &Api<DynamicObject>, namespace: &str, name: &str) ->
     });
     api.patch(name, &PatchParams::apply(HANDOVER).force(), &Patch::Apply(&patch))
         .await
-        .map_err(Error::api(format!("hand the replicas of Deployment/{name} to its HPA")))?;
+        .map_err(Error::api(format!(
+            "hand the replicas of Deployment/{name} to its HPA"
+        )))?;
     Ok(())
 }

@@ -28,7 +28,12 @@ struct Verdict {
 
 impl Verdict {
     fn new(type_: ConditionType, status: bool, reason: Reason, message: impl Into<String>) -> Self {
-        Self { type_, status, reason, message: message.into() }
+        Self {
+            type_,
+            status,
+            reason,
+            message: message.into(),
+        }
     }
 }
 
@@ -43,7 +48,10 @@ pub fn of_applied(
 ) -> McpServerStatus {
     let none = Workload::default();
     let pods = workload.unwrap_or(&none);
-    let complete = workload.is_some() && pods.current && pods.updated >= pods.wanted && pods.replicas == pods.updated
+    let complete = workload.is_some()
+        && pods.current
+        && pods.updated >= pods.wanted
+        && pods.replicas == pods.updated
         && pods.available >= pods.wanted;
     let accepted = match trouble.filter(|t| t.reason == Reason::ChildRejected) {
         Some(trouble) => Verdict::new(ConditionType::Accepted, false, trouble.reason, &trouble.message),
@@ -85,7 +93,8 @@ pub fn of_invalid(server: &McpServer, problem: &str, previous: &McpServerStatus)
 }
 
 fn degraded(trouble: Option<&Blocked>, pods: &Workload) -> Verdict {
-    let verdict = |status, reason, message: &str| Verdict::new(ConditionType::Degraded, status, reason, message);
+    let verdict =
+        |status, reason, message: &str| Verdict::new(ConditionType::Degraded, status, reason, message);
     match trouble {
         Some(trouble) => verdict(true, trouble.reason, &trouble.message),
         None if pods.stuck => verdict(
@@ -100,11 +109,22 @@ fn degraded(trouble: Option<&Blocked>, pods: &Workload) -> Verdict {
 fn progressing(pods: &Workload, complete: bool) -> Verdict {
     let verdict = |status, reason, message| Verdict::new(ConditionType::Progressing, status, reason, message);
     if complete {
-        verdict(false, Reason::RolloutComplete, "all pods run the current template".to_owned())
+        verdict(
+            false,
+            Reason::RolloutComplete,
+            "all pods run the current template".to_owned(),
+        )
     } else if pods.stuck {
-        verdict(false, Reason::RolloutStuck, "the rollout made no progress within its deadline".to_owned())
+        verdict(
+            false,
+            Reason::RolloutStuck,
+            "the rollout made no progress within its deadline".to_owned(),
+        )
     } else {
-        let message = format!("{} of {} pods run the current template and are counted", pods.updated, pods.wanted);
+        let message = format!(
+            "{} of {} pods run the current template and are counted",
+            pods.updated, pods.wanted
+        );
         verdict(true, Reason::RolloutInProgress, message)
     }
 }
@@ -115,13 +135,26 @@ fn ready(server: &ValidatedServer, pods: &Workload, trouble: Option<&Blocked>, e
         return verdict(false, trouble.reason, trouble.message.clone());
     }
     if exists && pods.wanted == 0 {
-        return verdict(false, Reason::ScaledToZero, "scaled to zero: no pod answers".to_owned());
+        return verdict(
+            false,
+            Reason::ScaledToZero,
+            "scaled to zero: no pod answers".to_owned(),
+        );
     }
     if exists && pods.available >= pods.wanted {
-        let message = format!("{} of {} pods are ready; clients connect at {}", pods.ready, pods.wanted, build::url(server));
+        let message = format!(
+            "{} of {} pods are ready; clients connect at {}",
+            pods.ready,
+            pods.wanted,
+            build::url(server)
+        );
         return verdict(true, Reason::PodsReady, message);
     }
-    let why = pods.failure.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    let why = pods
+        .failure
+        .as_deref()
+        .map(|why| format!(": {why}"))
+        .unwrap_or_default();
     let message = format!(
         "{} of {} pods are ready{why}; see kubectl get pods -n {} -l app={}",
         pods.ready, pods.wanted, server.namespace, server.name
@@ -155,18 +188,34 @@ fn condition(status: &McpServerStatus, type_: ConditionType) -> Option<&Conditio
 #[must_use]
 pub fn transition(before: &McpServerStatus, after: &McpServerStatus) -> Option<(Happened, String)> {
     let is_true = |c: Option<&Condition>| c.is_some_and(|c| c.status == "True");
-    let (was, is) = (condition(before, ConditionType::Degraded), condition(after, ConditionType::Degraded));
+    let (was, is) = (
+        condition(before, ConditionType::Degraded),
+        condition(after, ConditionType::Degraded),
+    );
     if let Some(is) = is.filter(|c| c.status == "True") {
-        let news = !is_true(was) || was.is_some_and(|was| was.reason != is.reason || was.message != is.message);
-        let reason = REASONS.iter().find(|r| **r == is.reason).copied().unwrap_or("Degraded");
+        let news =
+            !is_true(was) || was.is_some_and(|was| was.reason != is.reason || was.message != is.message);
+        let reason = REASONS
+            .iter()
+            .find(|r| **r == is.reason)
+            .copied()
+            .unwrap_or("Degraded");
         return news.then(|| (Happened::Trouble(reason), is.message.clone()));
     }
-    let (was_ready, is_ready) = (condition(before, ConditionType::Ready), condition(after, ConditionType::Ready));
+    let (was_ready, is_ready) = (
+        condition(before, ConditionType::Ready),
+        condition(after, ConditionType::Ready),
+    );
     if is_true(is_ready) && !is_true(was_ready) {
         let message = is_ready.map(|c| c.message.clone()).unwrap_or_default();
         return Some((Happened::Ready, message));
     }
-    is_true(was).then(|| (Happened::Recovered, was.map(|c| format!("over: {}", c.message)).unwrap_or_default()))
+    is_true(was).then(|| {
+        (
+            Happened::Recovered,
+            was.map(|c| format!("over: {}", c.message)).unwrap_or_default(),
+        )
+    })
 }
 
 /// Reasons of trouble, as event reasons.
@@ -182,7 +231,9 @@ const REASONS: &[&str] = &[
 /// What was last written for `server`, by us or before we started.
 #[must_use]
 pub fn previous(server: &McpServer, context: &Context) -> McpServerStatus {
-    let written = server.uid().and_then(|uid| context.statuses.lock().get(&uid).cloned());
+    let written = server
+        .uid()
+        .and_then(|uid| context.statuses.lock().get(&uid).cloned());
     written.or_else(|| server.status.clone()).unwrap_or_default()
 }
 
@@ -201,7 +252,8 @@ pub async fn write(
         context.statuses.lock().insert(uid, status);
         return Ok(());
     }
-    let api: Api<McpServer> = Api::namespaced(context.client.clone(), &server.namespace().unwrap_or_default());
+    let api: Api<McpServer> =
+        Api::namespaced(context.client.clone(), &server.namespace().unwrap_or_default());
     let name = server.name_any();
     let patch = json!({
         "apiVersion": "iam-mcp.dev/v1alpha1",
@@ -210,9 +262,13 @@ pub async fn write(
         "status": status,
     });
     context.metrics.write("McpServer", "patch_status");
-    api.patch_status(&name, &PatchParams::apply(OPERATOR).force(), &Patch::Apply(&patch))
-        .await
-        .map_err(Error::api(format!("write the status of McpServer/{name}")))?;
+    api.patch_status(
+        &name,
+        &PatchParams::apply(OPERATOR).force(),
+        &Patch::Apply(&patch),
+    )
+    .await
+    .map_err(Error::api(format!("write the status of McpServer/{name}")))?;
     let event = transition(previous, &status);
     context.statuses.lock().insert(uid, status);
     if let Some((happened, note)) = event {

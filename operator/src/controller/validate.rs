@@ -6,14 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_mcp_crds::{
-    AutoscalingSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel, McpServer, SecretKeyRef, ServiceSpec,
-    spec::RESERVED_ENV,
+    AutoscalingSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel, McpServer, SecretKeyRef,
+    ServiceSpec, spec::RESERVED_ENV,
 };
 use k8s_openapi::{
     api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements},
     apimachinery::pkg::api::resource::Quantity,
 };
 use kube::ResourceExt as _;
+
+use super::quantity::canonical;
 
 /// Longest name: with the longest suffix of a child it still fits a label value (63).
 const NAME_MAX: usize = 52;
@@ -87,7 +89,11 @@ pub struct Invalid(pub Vec<String>);
 ///
 /// # Errors
 /// [`Invalid`] with every problem found, not just the first.
-pub fn validate(server: &McpServer, defaults: &Defaults, foreign_hpa: bool) -> Result<ValidatedServer, Invalid> {
+pub fn validate(
+    server: &McpServer,
+    defaults: &Defaults,
+    foreign_hpa: bool,
+) -> Result<ValidatedServer, Invalid> {
     let spec = &server.spec;
     let name = server.name_any();
     let mut problems = Vec::new();
@@ -100,7 +106,10 @@ pub fn validate(server: &McpServer, defaults: &Defaults, foreign_hpa: bool) -> R
     let mut seen = BTreeSet::new();
     for var in &spec.env {
         if RESERVED_ENV.contains(&var.name.as_str()) {
-            problems.push(format!("env: {} is set by the operator itself; use the field for it", var.name));
+            problems.push(format!(
+                "env: {} is set by the operator itself; use the field for it",
+                var.name
+            ));
         }
         if !seen.insert(var.name.as_str()) {
             problems.push(format!("env: {} stands there twice", var.name));
@@ -116,10 +125,14 @@ pub fn validate(server: &McpServer, defaults: &Defaults, foreign_hpa: bool) -> R
     }
     if let Some(ingress) = &spec.ingress {
         if ingress.tls_secret_name.is_some() && ingress.host.is_none() {
-            problems.push("ingress: tlsSecretName needs host, the name that the certificate is for".to_owned());
+            problems
+                .push("ingress: tlsSecretName needs host, the name that the certificate is for".to_owned());
         }
         if !ingress.path.starts_with('/') || (ingress.path.len() > 1 && ingress.path.ends_with('/')) {
-            problems.push(format!("ingress.path: {:?} must start with '/' and not end with one", ingress.path));
+            problems.push(format!(
+                "ingress.path: {:?} must start with '/' and not end with one",
+                ingress.path
+            ));
         }
     }
     let search = spec.job_search.clone().unwrap_or_default();
@@ -138,7 +151,10 @@ pub fn validate(server: &McpServer, defaults: &Defaults, foreign_hpa: bool) -> R
     Ok(ValidatedServer {
         namespace: server.namespace().unwrap_or_default(),
         name,
-        image: spec.image.clone().unwrap_or_else(|| defaults.server_image.clone()),
+        image: spec
+            .image
+            .clone()
+            .unwrap_or_else(|| defaults.server_image.clone()),
         image_pull_policy: spec.image_pull_policy,
         replicas,
         provider: search.provider,
@@ -160,18 +176,23 @@ fn is_dns_label(name: &str) -> bool {
     let bytes = name.as_bytes();
     bytes.first().is_some_and(u8::is_ascii_lowercase)
         && bytes.last().is_some_and(|b| *b != b'-')
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
 }
 
 fn resources(given: Option<ResourceRequirements>) -> ResourceRequirements {
     let quantity = |q: &str| Quantity(q.to_owned());
-    let Some(mut given) = given else {
+    let Some(mut given) = given.map(canonical_resources) else {
         return ResourceRequirements {
             requests: Some(BTreeMap::from([
                 ("cpu".to_owned(), quantity(DEFAULT_CPU_REQUEST)),
                 ("memory".to_owned(), quantity(DEFAULT_MEMORY_REQUEST)),
             ])),
-            limits: Some(BTreeMap::from([("memory".to_owned(), quantity(DEFAULT_MEMORY_LIMIT))])),
+            limits: Some(BTreeMap::from([(
+                "memory".to_owned(),
+                quantity(DEFAULT_MEMORY_LIMIT),
+            )])),
             claims: None,
         };
     };
@@ -184,4 +205,17 @@ fn resources(given: Option<ResourceRequirements>) -> ResourceRequirements {
             .insert("cpu".to_owned(), quantity(DEFAULT_CPU_REQUEST));
     }
     given
+}
+
+fn canonical_resources(given: ResourceRequirements) -> ResourceRequirements {
+    let each = |map: BTreeMap<String, Quantity>| {
+        map.into_iter()
+            .map(|(k, q)| (k, Quantity(canonical(&q.0))))
+            .collect()
+    };
+    ResourceRequirements {
+        requests: given.requests.map(each),
+        limits: given.limits.map(each),
+        ..given
+    }
 }

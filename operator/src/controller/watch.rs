@@ -56,9 +56,19 @@ pub fn start(context: &Arc<Context>, namespaces: &[String], stop: &CancellationT
         let mut watch = || {
             let token = CancellationToken::new();
             synced.push(token.clone());
-            Watch { context: Arc::clone(context), namespace: namespace.clone(), wake: wake.clone(), synced: token }
+            Watch {
+                context: Arc::clone(context),
+                namespace: namespace.clone(),
+                wake: wake.clone(),
+                synced: token,
+            }
         };
-        for kind in [ChildKind::ServiceAccount, ChildKind::Service, ChildKind::Deployment, ChildKind::Ingress] {
+        for kind in [
+            ChildKind::ServiceAccount,
+            ChildKind::Service,
+            ChildKind::Deployment,
+            ChildKind::Ingress,
+        ] {
             spawn(stop, watch().children(kind));
         }
         spawn(stop, watch().autoscalers());
@@ -70,7 +80,11 @@ pub fn start(context: &Arc<Context>, namespaces: &[String], stop: &CancellationT
 /// The scopes to watch: each namespace, or `None` for all of them.
 #[must_use]
 pub fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
-    if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() }
+    if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.iter().cloned().map(Some).collect()
+    }
 }
 
 /// The API of `K` in one scope.
@@ -103,7 +117,9 @@ impl Watch {
 
     async fn wake_owner(&self, metadata: &ObjectMeta) {
         let owners = metadata.owner_references.as_deref().unwrap_or_default();
-        let ours = owners.iter().find(|o| o.controller == Some(true) && o.kind == "McpServer");
+        let ours = owners
+            .iter()
+            .find(|o| o.controller == Some(true) && o.kind == "McpServer");
         if let (Some(owner), Some(namespace)) = (ours, metadata.namespace.as_deref()) {
             self.wake(ObjectRef::new(&owner.name).within(namespace)).await;
         }
@@ -124,7 +140,9 @@ impl Watch {
             Some(namespace) => Api::namespaced_with(client, namespace, &resource),
             None => Api::all_with(client, &resource),
         };
-        let config = watcher::Config::default().labels(&managed_selector()).page_size(PAGE_SIZE);
+        let config = watcher::Config::default()
+            .labels(&managed_selector())
+            .page_size(PAGE_SIZE);
         let mut listed = HashSet::new();
         let mut events = watcher(api, config).default_backoff().boxed();
         while let Some(event) = self.next(kind.as_str(), &mut events).await {
@@ -140,7 +158,9 @@ impl Watch {
                     self.wake_owner(object.meta()).await;
                 }
                 Event::Delete(object) => {
-                    self.context.children.remove(&child_ref(kind, object.meta()), &object.uid().unwrap_or_default());
+                    self.context
+                        .children
+                        .remove(&child_ref(kind, object.meta()), &object.uid().unwrap_or_default());
                     self.wake_owner(object.meta()).await;
                 }
             }
@@ -149,13 +169,19 @@ impl Watch {
 
     fn keep_child(&self, kind: ChildKind, object: &DynamicObject) -> ChildRef {
         let key = child_ref(kind, object.meta());
-        self.context.children.insert(key.clone(), Observed::new(kind, object));
+        self.context
+            .children
+            .insert(key.clone(), Observed::new(kind, object));
         key
     }
 
     async fn first_list_done(&self, kind: ChildKind, listed: &HashSet<ChildRef>) {
-        let gone = self.context.children.retain_listed(kind, self.namespace.as_deref(), listed);
-        self.wake_named(gone.into_iter().map(|key| (key.namespace, key.name)).collect()).await;
+        let gone = self
+            .context
+            .children
+            .retain_listed(kind, self.namespace.as_deref(), listed);
+        self.wake_named(gone.into_iter().map(|key| (key.namespace, key.name)).collect())
+            .await;
         self.synced.cancel();
     }
 
@@ -163,7 +189,9 @@ impl Watch {
     async fn autoscalers(self) {
         const KIND: ChildKind = ChildKind::HorizontalPodAutoscaler;
         let api: Api<DynamicObject> = match &self.namespace {
-            Some(namespace) => Api::namespaced_with(self.context.client.clone(), namespace, &KIND.api_resource()),
+            Some(namespace) => {
+                Api::namespaced_with(self.context.client.clone(), namespace, &KIND.api_resource())
+            }
             None => Api::all_with(self.context.client.clone(), &KIND.api_resource()),
         };
         let config = watcher::Config::default().page_size(PAGE_SIZE);
@@ -190,7 +218,9 @@ impl Watch {
                 Event::Apply(object) => self.keep_autoscaler(&object).await,
                 Event::Delete(object) => {
                     let uid = object.uid().unwrap_or_default();
-                    self.context.children.remove(&child_ref(KIND, object.meta()), &uid);
+                    self.context
+                        .children
+                        .remove(&child_ref(KIND, object.meta()), &uid);
                     let concerned = self.context.hpas.remove(&full_name(object.meta()));
                     self.wake_owner(object.meta()).await;
                     self.wake_named(concerned).await;
@@ -204,13 +234,17 @@ impl Watch {
         if is_ours(object.meta()) {
             self.keep_child(KIND, object);
         } else {
-            self.context.children.remove(&child_ref(KIND, object.meta()), &object.uid().unwrap_or_default());
+            self.context
+                .children
+                .remove(&child_ref(KIND, object.meta()), &object.uid().unwrap_or_default());
         }
         self.wake_owner(object.meta()).await;
         let name = full_name(object.meta());
         let target = &object.data["spec"]["scaleTargetRef"];
         let targets = match target["name"].as_str() {
-            Some(deployment) if target["kind"] == "Deployment" => vec![(name.0.clone(), deployment.to_owned())],
+            Some(deployment) if target["kind"] == "Deployment" => {
+                vec![(name.0.clone(), deployment.to_owned())]
+            }
             _ => Vec::new(),
         };
         // An HPA's status changes every few seconds; only a new or a moved target is news.
@@ -222,7 +256,8 @@ impl Watch {
 
     /// Watches the metadata of Secrets, never their data: those that servers own or name.
     async fn secrets(self) {
-        let api: Api<PartialObjectMeta<Secret>> = scoped(self.context.client.clone(), self.namespace.as_deref());
+        let api: Api<PartialObjectMeta<Secret>> =
+            scoped(self.context.client.clone(), self.namespace.as_deref());
         let config = watcher::Config::default().page_size(PAGE_SIZE);
         let mut events = watcher(api, config).default_backoff().boxed();
         while let Some(event) = self.next("Secret", &mut events).await {
@@ -231,7 +266,8 @@ impl Watch {
                 Event::InitDone => self.synced.cancel(),
                 Event::InitApply(secret) | Event::Apply(secret) | Event::Delete(secret) => {
                     self.wake_owner(&secret.metadata).await;
-                    self.wake_named(self.context.secrets.sources(&full_name(&secret.metadata))).await;
+                    self.wake_named(self.context.secrets.sources(&full_name(&secret.metadata)))
+                        .await;
                 }
             }
         }
@@ -257,11 +293,18 @@ impl Watch {
 
 fn child_ref(kind: ChildKind, metadata: &ObjectMeta) -> ChildRef {
     let (namespace, name) = full_name(metadata);
-    ChildRef { kind, namespace, name }
+    ChildRef {
+        kind,
+        namespace,
+        name,
+    }
 }
 
 fn is_ours(metadata: &ObjectMeta) -> bool {
-    metadata.labels.as_ref().is_some_and(|l| l.get(MANAGED_BY).is_some_and(|by| by == OPERATOR))
+    metadata
+        .labels
+        .as_ref()
+        .is_some_and(|l| l.get(MANAGED_BY).is_some_and(|by| by == OPERATOR))
 }
 
 /// An error with its causes, on one line.

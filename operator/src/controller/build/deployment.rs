@@ -40,7 +40,10 @@ pub(super) fn build(server: &ValidatedServer) -> Deployment {
                 Replicas::Ours(n) => Some(n),
                 Replicas::Theirs => None,
             },
-            selector: LabelSelector { match_labels: Some(pod_selector(&server.name)), ..LabelSelector::default() },
+            selector: LabelSelector {
+                match_labels: Some(pod_selector(&server.name)),
+                ..LabelSelector::default()
+            },
             // A pod goes only when its successor is ready.
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
@@ -50,7 +53,10 @@ pub(super) fn build(server: &ValidatedServer) -> Deployment {
                 }),
             }),
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(common(&server.name)), ..ObjectMeta::default() }),
+                metadata: Some(ObjectMeta {
+                    labels: Some(common(&server.name)),
+                    ..ObjectMeta::default()
+                }),
                 spec: Some(pod(server)),
             },
             ..DeploymentSpec::default()
@@ -72,7 +78,10 @@ fn pod(server: &ValidatedServer) -> PodSpec {
             run_as_user: Some(USER),
             run_as_group: Some(USER),
             fs_group: Some(USER),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
             ..PodSecurityContext::default()
         }),
         containers: vec![container(server)],
@@ -121,7 +130,10 @@ fn container(server: &ValidatedServer) -> Container {
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                add: None,
+            }),
             ..SecurityContext::default()
         }),
         volume_mounts: Some(mounts),
@@ -206,14 +218,24 @@ const fn level(level: LogLevel) -> &'static str {
 fn volumes(server: &ValidatedServer) -> Vec<Volume> {
     let secret = |volume: &str, source: SecretVolumeSource| Volume {
         name: volume.to_owned(),
-        secret: Some(SecretVolumeSource { default_mode: Some(SECRET_MODE), ..source }),
+        secret: Some(SecretVolumeSource {
+            default_mode: Some(SECRET_MODE),
+            ..source
+        }),
         ..Volume::default()
     };
     let mut volumes = vec![
-        Volume { name: "data".to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() },
+        Volume {
+            name: "data".to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..Volume::default()
+        },
         secret(
             "keys",
-            SecretVolumeSource { secret_name: Some(keys_secret_name(&server.name)), ..SecretVolumeSource::default() },
+            SecretVolumeSource {
+                secret_name: Some(keys_secret_name(&server.name)),
+                ..SecretVolumeSource::default()
+            },
         ),
     ];
     if let Some(reference) = &server.rapid_api_key {
@@ -221,7 +243,11 @@ fn volumes(server: &ValidatedServer) -> Vec<Volume> {
             "rapidapi",
             SecretVolumeSource {
                 secret_name: Some(reference.name.clone()),
-                items: Some(vec![KeyToPath { key: reference.key.clone(), path: "key".to_owned(), mode: None }]),
+                items: Some(vec![KeyToPath {
+                    key: reference.key.clone(),
+                    path: "key".to_owned(),
+                    mode: None,
+                }]),
                 // The server runs on its sample catalogue until the Secret appears, and then finds the
                 // key in this volume without a restart.
                 optional: Some(true),

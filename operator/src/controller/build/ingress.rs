@@ -14,7 +14,10 @@ pub(super) fn build(server: &ValidatedServer, ingress: &IngressSpec) -> Ingress 
     let backend = IngressBackend {
         service: Some(IngressServiceBackend {
             name: server.name.clone(),
-            port: Some(ServiceBackendPort { name: Some("http".to_owned()), number: None }),
+            port: Some(ServiceBackendPort {
+                name: Some("http".to_owned()),
+                number: None,
+            }),
         }),
         resource: None,
     };
@@ -33,7 +36,10 @@ pub(super) fn build(server: &ValidatedServer, ingress: &IngressSpec) -> Ingress 
                 }),
             }]),
             tls: ingress.tls_secret_name.as_ref().map(|secret| {
-                vec![IngressTLS { hosts: ingress.host.clone().map(|h| vec![h]), secret_name: Some(secret.clone()) }]
+                vec![IngressTLS {
+                    hosts: ingress.host.clone().map(|h| vec![h]),
+                    secret_name: Some(secret.clone()),
+                }]
             }),
             ..Spec::default()
         }),

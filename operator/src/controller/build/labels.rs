@@ -22,13 +22,19 @@ pub(super) fn common(server: &str) -> BTreeMap<String, String> {
 /// that has the same `app`.
 #[must_use]
 pub fn pod_selector(server: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([("app".to_owned(), server.to_owned()), (MANAGED_BY.to_owned(), OPERATOR.to_owned())])
+    BTreeMap::from([
+        ("app".to_owned(), server.to_owned()),
+        (MANAGED_BY.to_owned(), OPERATOR.to_owned()),
+    ])
 }
 
 /// The pod selector as a string, for the scale subresource.
 #[must_use]
 pub fn selector_string(server: &str) -> String {
-    let pairs: Vec<String> = pod_selector(server).iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let pairs: Vec<String> = pod_selector(server)
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
     pairs.join(",")
 }
 

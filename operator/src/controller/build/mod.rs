@@ -71,12 +71,20 @@ fn metadata(server: &ValidatedServer) -> ObjectMeta {
 pub fn url(server: &ValidatedServer) -> String {
     match &server.ingress {
         Some(ingress) if ingress.host.as_deref().is_some_and(|h| !h.starts_with('*')) => {
-            let scheme = if ingress.tls_secret_name.is_some() { "https" } else { "http" };
+            let scheme = if ingress.tls_secret_name.is_some() {
+                "https"
+            } else {
+                "http"
+            };
             let host = ingress.host.as_deref().unwrap_or_default();
             format!("{scheme}://{host}{}/mcp", ingress.path.trim_end_matches('/'))
         }
         _ => {
-            let port = if server.service.port == 80 { String::new() } else { format!(":{}", server.service.port) };
+            let port = if server.service.port == 80 {
+                String::new()
+            } else {
+                format!(":{}", server.service.port)
+            };
             format!("http://{}.{}.svc{port}/mcp", server.name, server.namespace)
         }
     }

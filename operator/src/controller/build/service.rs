@@ -28,11 +28,13 @@ pub(super) fn build(server: &ValidatedServer) -> Service {
                 }
                 .to_owned(),
             ),
-            session_affinity_config: (affinity == SessionAffinity::ClientIP).then(|| SessionAffinityConfig {
-                client_ip: Some(ClientIPConfig {
-                    timeout_seconds: Some(server.service.session_affinity_timeout_seconds),
-                }),
-            }),
+            session_affinity_config: (affinity == SessionAffinity::ClientIP).then_some(
+                SessionAffinityConfig {
+                    client_ip: Some(ClientIPConfig {
+                        timeout_seconds: Some(server.service.session_affinity_timeout_seconds),
+                    }),
+                },
+            ),
             type_: Some("ClusterIP".to_owned()),
             ..ServiceSpec::default()
         }),

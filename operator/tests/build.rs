@@ -1,0 +1,166 @@
+//! Properties of the children of any valid server.
+
+use iam_mcp_crds::{
+    AutoscalingSpec, IngressSpec, JobProvider, JobSearchSpec, McpServer, McpServerSpec, RapidApiSpec,
+    SecretKeyRef, ServiceSpec, SessionAffinity,
+};
+use iam_mcp_operator::controller::{
+    build::{build, selector_string},
+    kinds::{Child, in_order},
+    owned::{desired_digest, owned_digest},
+    validate::{Defaults, Replicas, validate},
+};
+use proptest::{option, prelude::*};
+use serde_json::{Value, json};
+
+fn children(server: &McpServer, foreign_hpa: bool) -> Vec<Child> {
+    let defaults = Defaults {
+        server_image: "image:1".to_owned(),
+    };
+    in_order(build(&validate(server, &defaults, foreign_hpa).unwrap()), None).unwrap()
+}
+
+fn specs() -> impl Strategy<Value = McpServerSpec> {
+    let secret = ("[a-z]{1,8}", "[A-Z]{1,8}").prop_map(|(name, key)| SecretKeyRef { name, key });
+    let ingress = (
+        option::of("[a-z]{1,9}\\.example\\.com"),
+        prop_oneof![Just("/".to_owned()), "/[a-z]{1,9}"],
+    )
+        .prop_map(|(host, path)| IngressSpec {
+            host,
+            path,
+            ..IngressSpec::default()
+        });
+    (
+        option::of(0..20_i32),
+        option::of(secret),
+        option::of(ingress),
+        option::of((1..5_i32, 5..9_i32)),
+        option::of(1..65_535_i32),
+        any::<bool>(),
+        proptest::collection::vec("https://[a-z]{1,9}\\.example", 0..3),
+    )
+        .prop_map(
+            |(replicas, secret, ingress, hpa, port, sticky, origins)| McpServerSpec {
+                replicas,
+                job_search: secret.map(|secret| JobSearchSpec {
+                    provider: JobProvider::JSearch,
+                    rapid_api: Some(RapidApiSpec {
+                        host: None,
+                        key_secret_ref: Some(secret),
+                    }),
+                }),
+                ingress,
+                autoscaling: hpa.map(|(min_replicas, max_replicas)| AutoscalingSpec {
+                    min_replicas,
+                    max_replicas,
+                    ..AutoscalingSpec::default()
+                }),
+                service: port.map(|port| ServiceSpec {
+                    port,
+                    session_affinity: if sticky {
+                        SessionAffinity::ClientIP
+                    } else {
+                        SessionAffinity::None
+                    },
+                    ..ServiceSpec::default()
+                }),
+                cors: (!origins.is_empty()).then_some(iam_mcp_crds::CorsSpec { origins }),
+                ..McpServerSpec::default()
+            },
+        )
+}
+
+fn server(name: &str, spec: McpServerSpec) -> McpServer {
+    let mut server = McpServer::new(name, spec);
+    server.metadata.namespace = Some("n".to_owned());
+    server
+}
+
+/// What the API server would hold right after our apply: everything owned by us.
+fn applied(child: &Child) -> Value {
+    fn fields(value: &Value) -> Value {
+        match value {
+            Value::Object(object) => object
+                .iter()
+                .filter(|(_, v)| !v.is_null())
+                .map(|(k, v)| (format!("f:{k}"), fields(v)))
+                .collect(),
+            _ => json!({}),
+        }
+    }
+    let mut live = child.manifest.clone();
+    let mut owned = child.manifest.clone();
+    for key in ["apiVersion", "kind"] {
+        owned.as_object_mut().unwrap().remove(key);
+    }
+    for key in ["name", "namespace"] {
+        owned["metadata"].as_object_mut().unwrap().remove(key);
+    }
+    live["metadata"]["managedFields"] =
+        json!([{"manager": "iam-mcp-operator", "operation": "Apply", "fieldsV1": fields(&owned)}]);
+    live
+}
+
+proptest! {
+    #[test]
+    fn building_is_idempotent_and_what_was_applied_is_settled(name in "[a-z]([-a-z0-9]{0,50}[a-z0-9])?", spec in specs()) {
+        let server = server(&name, spec);
+        let (first, second) = (children(&server, false), children(&server, false));
+        for (a, b) in first.iter().zip(&second) {
+            prop_assert_eq!(&a.manifest, &b.manifest);
+            prop_assert_eq!(a.digest, b.digest);
+            prop_assert_eq!(owned_digest(&applied(a), "iam-mcp-operator"), Some(a.digest));
+        }
+    }
+
+    #[test]
+    fn any_change_of_an_owned_value_is_seen(spec in specs(), pick in any::<prop::sample::Index>()) {
+        let all = children(&server("a", spec), false);
+        let child = &all[pick.index(all.len())];
+        let mut live = applied(child);
+        live["metadata"]["labels"]["app"] = json!("somebody-else");
+        prop_assert_ne!(owned_digest(&live, "iam-mcp-operator"), Some(child.digest));
+        live["metadata"]["labels"]["app"] = json!("a");
+        live["metadata"]["labels"]["foreign"] = json!("x");
+        live["metadata"]["annotations"]["foreign"] = json!("x");
+        prop_assert_eq!(owned_digest(&live, "iam-mcp-operator"), Some(desired_digest(&child.manifest)));
+    }
+
+    #[test]
+    fn names_labels_and_selector_fit(name in "[a-z]([-a-z0-9]{0,50}[a-z0-9])?", spec in specs()) {
+        let selector: Value = selector_string(&name)
+            .split(',')
+            .map(|pair| pair.split_once('=').map(|(k, v)| (k.to_owned(), json!(v))).unwrap())
+            .collect();
+        for child in children(&server(&name, spec), false) {
+            prop_assert_eq!(&child.name, &name);
+            let labels = child.manifest["metadata"]["labels"].as_object().unwrap().clone();
+            prop_assert!(labels.values().all(|v| v.as_str().unwrap().len() <= 63));
+            match child.kind.as_str() {
+                "Service" => prop_assert_eq!(&child.manifest["spec"]["selector"], &selector),
+                "Deployment" => {
+                    prop_assert_eq!(&child.manifest["spec"]["selector"]["matchLabels"], &selector);
+                    let pod = &child.manifest["spec"]["template"];
+                    for (key, value) in selector.as_object().unwrap() {
+                        prop_assert_eq!(&pod["metadata"]["labels"][key], value);
+                    }
+                    prop_assert!(!pod["spec"]["containers"][0]["resources"]["requests"]["cpu"].is_null());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn replicas_are_written_only_when_they_are_ours(spec in specs(), foreign_hpa in any::<bool>()) {
+        let ours = spec.replicas.filter(|_| spec.autoscaling.is_none() && !foreign_hpa);
+        let server = server("a", spec);
+        let defaults = Defaults { server_image: "image:1".to_owned() };
+        let expected = ours.map_or(Replicas::Theirs, Replicas::Ours);
+        prop_assert_eq!(validate(&server, &defaults, foreign_hpa).unwrap().replicas, expected);
+        let all = children(&server, foreign_hpa);
+        let deployment = all.iter().find(|c| c.kind.as_str() == "Deployment").unwrap();
+        prop_assert_eq!(deployment.manifest["spec"]["replicas"].as_i64(), ours.map(i64::from));
+    }
+}
