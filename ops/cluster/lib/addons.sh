@@ -11,7 +11,7 @@ start_addons() {
   cache 5
   loadbalance
   kubernetes cluster.local in-addr.arpa {
-    kubeconfig $PKI/coredns.kubeconfig iam-mcp-$NAME
+    kubeconfig "$PKI/coredns.kubeconfig" iam-mcp-$NAME
   }
 }
 E

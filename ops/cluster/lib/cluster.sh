@@ -155,7 +155,7 @@ start() {
   [ ! -s "$LOGS/$component.log" ] || mv -f "$LOGS/$component.log" "$LOGS/$component.log.1"
   env "$MARK" setsid sh -c 'read -r stat </proc/$$/stat; started=$(set -- ${stat##*) }; echo "${20}")
     echo "$$ $started" >"$0.new" && mv "$0.new" "$0" && exec "$@"' \
-    "$RUN/$component.pid" "$@" </dev/null >"$LOGS/$component.log" 2>&1 8<&- 9<&- &
+    "$RUN/$component.pid" "$@" </dev/null >"$LOGS/$component.log" 2>&1 3>&- 8<&- 9<&- &
   wait_until 5 test -s "$RUN/$component.pid" || failed "$component" "could not be started"
 }
 
@@ -169,7 +169,7 @@ failed() {
     *"address already in use"*) hint="Another program listens on one of the cluster's ports: see 'ss -ltnup'." ;;
     *"no space left on device"*) hint="The disk is full: see 'df -h'." ;;
     *"too many open files"*) hint="The limit of open files is too low: see 'ulimit -n'." ;;
-    *cgroup*) hint="It may be the cgroups: a container without its own writable /sys/fs/cgroup cannot run nodes; 'up --nodes 0' needs none." ;;
+    *"cgroup"*"ead-only"* | *"find cgroup mount"* | *"ailed to create"*cgroup*) hint="It may be the cgroups: a container without its own writable /sys/fs/cgroup cannot run nodes; 'up --nodes 0' needs none." ;;
     *"ermission denied"* | *"peration not permitted"*) hint="Something is not permitted: inside an unprivileged container the cluster cannot run." ;;
   esac
   set -- "$1: $2" "The log: $log" ${hint:+"$hint"} "'ops/cluster/up --name $NAME' tries again from here; 'ops/cluster/down --name $NAME' removes it all."

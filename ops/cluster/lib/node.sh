@@ -3,7 +3,7 @@
 
 # What containerd, CNI and kubelet write outside of their configured directories. Each node sees a directory of its own
 # there, so a container runtime already on this machine is not disturbed and nothing is left behind.
-PRIVATE_DIRS="/run/containerd /var/lib/cni /var/log/containers"
+PRIVATE_DIRS="/run/containerd /var/lib/cni /var/lib/kubelet /var/log/containers"
 
 # Firewalls with a default of "drop" (Docker sets one) also drop what crosses our bridge.
 open_firewall() {
@@ -146,7 +146,7 @@ evictionHard: {memory.available: 50Mi}
 serializeImagePulls: false
 E
   inside "kubelet-$NODE" "$TOOLS_BIN/kubelet" --config="$NODE_DIR/kubelet.yaml" --kubeconfig="$PKI/$NODE.kubeconfig" \
-    --root-dir="$NODE_DIR/kubelet" --hostname-override="$NODE" --node-ip="$NODE_IP"
+    --root-dir=/var/lib/kubelet --hostname-override="$NODE" --node-ip="$NODE_IP"
   put "$NODE_DIR/kube-proxy.yaml" <<E
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
