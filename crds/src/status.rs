@@ -95,6 +95,8 @@ pub enum Reason {
     RolloutComplete,
     /// The rollout made no progress within its deadline.
     RolloutStuck,
+    /// Calls of the API server keep failing.
+    ReconcileFailed,
     /// Nothing needs a person.
     AsExpected,
 }
@@ -116,6 +118,7 @@ impl Reason {
             Self::RolloutInProgress => "RolloutInProgress",
             Self::RolloutComplete => "RolloutComplete",
             Self::RolloutStuck => "RolloutStuck",
+            Self::ReconcileFailed => "ReconcileFailed",
             Self::AsExpected => "AsExpected",
         }
     }

@@ -83,7 +83,7 @@ impl Elector {
                 }
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(error = %chain(&error), "cannot read or write the Lease; trying again")
+                    tracing::warn!(error = %chain(&error), "cannot read or write the Lease; trying again");
                 }
             }
             tokio::select! {
@@ -108,7 +108,7 @@ impl Elector {
                 Ok(Ok(true)) => renewed = started,
                 Ok(Ok(false)) => return false,
                 Ok(Err(error)) => {
-                    tracing::warn!(error = %chain(&error), "cannot renew the Lease; trying again")
+                    tracing::warn!(error = %chain(&error), "cannot renew the Lease; trying again");
                 }
                 Err(_) => tracing::warn!("the API server did not answer a renewal of the Lease"),
             }
@@ -138,7 +138,7 @@ impl Elector {
         match tokio::time::timeout(RETRY_PERIOD, outcome).await {
             Ok(Ok(())) => {}
             Ok(Err::<(), kube::Error>(error)) => {
-                tracing::warn!(error = %chain(&error), "cannot release the Lease")
+                tracing::warn!(error = %chain(&error), "cannot release the Lease");
             }
             Err(_) => tracing::warn!("the API server did not answer the release of the Lease"),
         }

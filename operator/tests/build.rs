@@ -1,5 +1,7 @@
 //! Properties of the children of any valid server.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use iam_mcp_crds::{
     AutoscalingSpec, IngressSpec, JobProvider, JobSearchSpec, McpServer, McpServerSpec, RapidApiSpec,
     SecretKeyRef, ServiceSpec, SessionAffinity,

@@ -1,5 +1,7 @@
 //! What a person is told: conditions and events for the states a server can be in.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use iam_mcp_crds::{McpServer, McpServerSpec, McpServerStatus, Reason};
 use iam_mcp_operator::controller::{
     cache::Workload,

@@ -65,6 +65,25 @@ pub struct Workload {
 }
 
 impl Observed {
+    /// Whether nothing changed that concerns the operator. An HPA's status, for one, changes every few
+    /// seconds without that.
+    fn same_but_for_version(&self, other: &Self) -> bool {
+        // Without `..`: what is added to a child is compared too.
+        let Self {
+            uid,
+            resource_version: _,
+            owner_uid,
+            digest,
+            owns_replicas,
+            workload,
+        } = self;
+        *uid == other.uid
+            && *owner_uid == other.owner_uid
+            && *digest == other.digest
+            && *owns_replicas == other.owns_replicas
+            && *workload == other.workload
+    }
+
     /// Reads what is needed from a live object. The object itself is not kept.
     #[must_use]
     pub fn new(kind: ChildKind, object: &DynamicObject) -> Self {
@@ -129,23 +148,29 @@ impl ChildCache {
     }
 
     /// Remembers a child, unless what is known is newer: the answer to our own write can overtake
-    /// the watch, and then the watch's older events must not undo it.
-    pub fn insert(&self, key: ChildRef, observed: Observed) {
+    /// the watch, and then the watch's older events must not undo it. Says whether this is news.
+    pub fn insert(&self, key: ChildRef, observed: Observed) -> bool {
         let mut children = self.children.write();
-        let stale = children.get(&key).is_some_and(|known| {
-            known.uid == observed.uid && newer(&known.resource_version, &observed.resource_version)
-        });
-        if !stale {
+        let Some(known) = children.get_mut(&key) else {
             children.insert(key, observed);
+            return true;
+        };
+        if known.uid == observed.uid && newer(&known.resource_version, &observed.resource_version) {
+            return false;
         }
+        let news = !known.same_but_for_version(&observed);
+        *known = observed;
+        news
     }
 
-    /// Forgets a child that is gone.
-    pub fn remove(&self, key: &ChildRef, uid: &str) {
+    /// Forgets a child that is gone; says whether it was known.
+    pub fn remove(&self, key: &ChildRef, uid: &str) -> bool {
         let mut children = self.children.write();
-        if children.get(key).is_some_and(|known| known.uid == uid) {
+        let known = children.get(key).is_some_and(|known| known.uid == uid);
+        if known {
             children.remove(key);
         }
+        known
     }
 
     /// After a new list: forgets the children of `kind` (and `namespace`, if the watch had one) that
@@ -213,8 +238,8 @@ mod tests {
     #[test]
     fn an_older_event_does_not_undo_a_newer_answer() {
         let cache = ChildCache::default();
-        cache.insert(key("a"), observed("1", "12"));
-        cache.insert(key("a"), observed("1", "9"));
+        assert!(cache.insert(key("a"), observed("1", "12")));
+        assert!(!cache.insert(key("a"), observed("1", "9")));
         assert_eq!(cache.get(&key("a")).unwrap().resource_version, "12");
         cache.insert(key("a"), observed("2", "5"));
         assert_eq!(
@@ -222,6 +247,21 @@ mod tests {
             "2",
             "another uid is another object"
         );
+    }
+
+    #[test]
+    fn a_new_version_alone_is_no_news() {
+        let cache = ChildCache::default();
+        cache.insert(key("a"), observed("1", "1"));
+        assert!(!cache.insert(key("a"), observed("1", "2")));
+        assert_eq!(cache.get(&key("a")).unwrap().resource_version, "2");
+        assert!(cache.insert(
+            key("a"),
+            Observed {
+                digest: Some([1; 16]),
+                ..observed("1", "3")
+            }
+        ));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub mod watch;
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use iam_mcp_crds::McpServer;
+use iam_mcp_crds::{McpServer, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Resource as _, ResourceExt as _,
@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use apply::{Owner, Report};
 use context::{Context, jitter};
-use error::Error;
+use error::{Blocked, Error};
 use events::Happened;
 use watch::{chain, scoped, scopes};
 
@@ -164,10 +164,33 @@ async fn pass(server: &McpServer, context: &Context) -> Result<(), Error> {
     let report = apply::apply(context, &owner, &children).await;
     tell(server, &report, context).await;
 
-    let trouble = report.blocked.first().or(references.key_problem.as_ref());
+    let failing = report
+        .failed
+        .as_ref()
+        .and_then(|error| persistent(server, error, context));
+    let trouble = report
+        .blocked
+        .first()
+        .or(references.key_problem.as_ref())
+        .or(failing.as_ref());
     let status = status::of_applied(server, &validated, report.workload.as_ref(), trouble, &previous);
     status::write(server, status, &previous, context).await?;
     report.failed.map_or(Ok(()), Err)
+}
+
+/// A failure that has come again and again is told in the status; one that passes is not.
+fn persistent(server: &McpServer, error: &Error, context: &Context) -> Option<Blocked> {
+    const TOLD_AFTER: u32 = 2;
+    let failures = context
+        .failures
+        .lock()
+        .get(&server.uid().unwrap_or_default())
+        .copied()
+        .unwrap_or_default();
+    (failures >= TOLD_AFTER).then(|| Blocked {
+        reason: Reason::ReconcileFailed,
+        message: format!("{}; it is tried again", chain(error)),
+    })
 }
 
 /// One event for each way in which children were written.

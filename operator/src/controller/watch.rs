@@ -149,14 +149,11 @@ impl Watch {
             match event {
                 Event::Init => listed.clear(),
                 Event::InitApply(object) => {
-                    listed.insert(self.keep_child(kind, &object));
-                    self.wake_owner(object.meta()).await;
+                    listed.insert(child_ref(kind, object.meta()));
+                    self.keep_child(kind, &object).await;
                 }
-                Event::InitDone => self.first_list_done(kind, &listed).await,
-                Event::Apply(object) => {
-                    self.keep_child(kind, &object);
-                    self.wake_owner(object.meta()).await;
-                }
+                Event::InitDone => self.list_done(kind, std::mem::take(&mut listed)).await,
+                Event::Apply(object) => self.keep_child(kind, &object).await,
                 Event::Delete(object) => {
                     self.context
                         .children
@@ -167,19 +164,21 @@ impl Watch {
         }
     }
 
-    fn keep_child(&self, kind: ChildKind, object: &DynamicObject) -> ChildRef {
-        let key = child_ref(kind, object.meta());
-        self.context
+    async fn keep_child(&self, kind: ChildKind, object: &DynamicObject) {
+        if self
+            .context
             .children
-            .insert(key.clone(), Observed::new(kind, object));
-        key
+            .insert(child_ref(kind, object.meta()), Observed::new(kind, object))
+        {
+            self.wake_owner(object.meta()).await;
+        }
     }
 
-    async fn first_list_done(&self, kind: ChildKind, listed: &HashSet<ChildRef>) {
+    async fn list_done(&self, kind: ChildKind, listed: HashSet<ChildRef>) {
         let gone = self
             .context
             .children
-            .retain_listed(kind, self.namespace.as_deref(), listed);
+            .retain_listed(kind, self.namespace.as_deref(), &listed);
         self.wake_named(gone.into_iter().map(|key| (key.namespace, key.name)).collect())
             .await;
         self.synced.cancel();
@@ -213,7 +212,7 @@ impl Watch {
                 Event::InitDone => {
                     let concerned = self.context.hpas.retain_listed(self.namespace.as_deref(), &names);
                     self.wake_named(concerned).await;
-                    self.first_list_done(KIND, &children).await;
+                    self.list_done(KIND, std::mem::take(&mut children)).await;
                 }
                 Event::Apply(object) => self.keep_autoscaler(&object).await,
                 Event::Delete(object) => {
@@ -232,13 +231,15 @@ impl Watch {
     async fn keep_autoscaler(&self, object: &DynamicObject) {
         const KIND: ChildKind = ChildKind::HorizontalPodAutoscaler;
         if is_ours(object.meta()) {
-            self.keep_child(KIND, object);
-        } else {
-            self.context
-                .children
-                .remove(&child_ref(KIND, object.meta()), &object.uid().unwrap_or_default());
+            self.keep_child(KIND, object).await;
+        } else if self
+            .context
+            .children
+            .remove(&child_ref(KIND, object.meta()), &object.uid().unwrap_or_default())
+        {
+            // It was a child until somebody took our label away.
+            self.wake_owner(object.meta()).await;
         }
-        self.wake_owner(object.meta()).await;
         let name = full_name(object.meta());
         let target = &object.data["spec"]["scaleTargetRef"];
         let targets = match target["name"].as_str() {
