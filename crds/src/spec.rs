@@ -113,7 +113,7 @@ pub struct McpServerSpec {
     /// `--server-image`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new(r"self.matches('^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[a-f0-9]{64})?$')").message("image: write it as [registry/]name[:tag][@sha256:digest], for example ghcr.io/acme/iam-mcp-server:1.2.0"))]
+    #[x_kube(validation = Rule::new(r"self.matches('^([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[a-f0-9]{64})?$')").message("image: write it as [registry/]name[:tag][@sha256:digest], for example ghcr.io/acme/iam-mcp-server:1.2.0"))]
     pub image: Option<String>,
 
     /// When the kubelet pulls the image. Default: `Always` for the tag `latest` or none,

@@ -5,7 +5,7 @@ use futures::future::join_all;
 use iam_mcp_crds::{McpServer, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
-    Resource as _, ResourceExt as _,
+    Resource as _, ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
 };
 use serde_json::json;
@@ -191,7 +191,9 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
         replicas::hand_over(&api, &owner.namespace, &child.name).await?;
         context.metrics.write(child.kind.as_str(), "hand_over");
     }
-    let answer = match send(context, &api, child, live.as_ref()).await? {
+    let version = live.as_ref().and_then(ResourceExt::resource_version);
+    let version = version.or_else(|| known.as_ref().map(|k| k.resource_version.clone()));
+    let answer = match send(context, &api, child, version).await? {
         Ok(answer) => answer,
         Err(blocked) => return Ok(Change::Blocked(blocked)),
     };
@@ -219,25 +221,22 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
     })
 }
 
-/// Applies one child; the inner error is a refusal that only a person can end.
+/// Applies one child, whose live object has `version`; the inner error is a refusal that only a person can end.
 async fn send(
     context: &Context,
     api: &kube::Api<DynamicObject>,
     child: &Child,
-    live: Option<&DynamicObject>,
+    version: Option<String>,
 ) -> Result<Result<DynamicObject, Blocked>, Error> {
     let params = PatchParams::apply(OPERATOR).force();
     let patch = Patch::Apply(&child.manifest);
     context.metrics.write(child.kind.as_str(), "apply");
     let mut answer = api.patch(&child.name, &params, &patch).await;
-    if refused(&answer).is_some()
-        && let Some(live) = live
-        && child.kind == ChildKind::Service
-    {
+    if refused(&answer).is_some() && child.kind == ChildKind::Service && version.is_some() {
         // A Service's ports are a list keyed by port: an edited port stands beside ours under the same
         // name, which the API server refuses. Put our list in the place of theirs, then apply again.
         let ports = json!({
-            "metadata": {"resourceVersion": live.resource_version()},
+            "metadata": {"resourceVersion": version},
             "spec": {"ports": child.manifest["spec"]["ports"]},
         });
         let merge = PatchParams {

@@ -1,14 +1,29 @@
 //! Events on resources: on transitions only, and never a reason for a reconcile to fail.
 
-use iam_mcp_crds::McpServer;
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Client, Resource as _,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
 };
 
+use iam_mcp_crds::McpServer;
+use k8s_openapi::{
+    api::{
+        core::v1::ObjectReference,
+        events::v1::{Event, EventSeries},
+    },
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client, Resource as _, ResourceExt as _,
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
+};
+use parking_lot::Mutex;
+
+use super::watch::chain;
 use crate::OPERATOR;
 
+/// What is said again within this time becomes a series; as in client-go.
+const SERIES: Duration = Duration::from_mins(6);
 /// Longest note in bytes that the API takes.
 const NOTE_MAX: usize = 1024;
 
@@ -44,29 +59,45 @@ impl Happened {
         }
     }
 
-    const fn severity(self) -> EventType {
+    const fn severity(self) -> &'static str {
         match self {
-            Self::DriftRepaired | Self::Trouble(_) => EventType::Warning,
-            Self::Created | Self::Updated | Self::Pruned | Self::Recovered | Self::Ready => EventType::Normal,
+            Self::DriftRepaired | Self::Trouble(_) => "Warning",
+            Self::Created | Self::Updated | Self::Pruned | Self::Recovered | Self::Ready => "Normal",
         }
     }
 }
 
-/// Writes events. One for the process: it gathers repeated events into series.
+/// Writes events. One for the process: it gathers what is said again into a series.
+///
+/// kube's recorder gathers by reason alone, so the second of two different notes would never be seen.
 pub struct Events {
-    recorder: Recorder,
+    client: Client,
+    instance: String,
+    said: Mutex<HashMap<Said, Repeated>>,
+}
+
+/// What makes two events the same.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Said {
+    server: String,
+    reason: &'static str,
+    note: String,
+}
+
+struct Repeated {
+    event: String,
+    count: i32,
+    last: Instant,
 }
 
 impl Events {
     /// Events by `instance`, this operator's pod name.
     #[must_use]
     pub fn new(client: Client, instance: &str) -> Self {
-        let reporter = Reporter {
-            controller: OPERATOR.to_owned(),
-            instance: Some(instance.to_owned()),
-        };
         Self {
-            recorder: Recorder::new(client, reporter),
+            client,
+            instance: instance.to_owned(),
+            said: Mutex::default(),
         }
     }
 
@@ -76,7 +107,6 @@ impl Events {
     }
 
     /// Writes one event on `server` that is about `child`, or about the field that `child` names.
-    /// Repeated events about the same become one with a count, which keeps its first note.
     pub async fn publish_about(
         &self,
         server: &McpServer,
@@ -84,16 +114,81 @@ impl Events {
         note: String,
         child: Option<ObjectReference>,
     ) {
-        let event = Event {
-            type_: happened.severity(),
-            reason: happened.reason().to_owned(),
-            note: Some(cut(note)),
-            action: "Reconcile".to_owned(),
-            secondary: child,
+        let said = Said {
+            server: server.uid().unwrap_or_default(),
+            reason: happened.reason(),
+            note: cut(note),
         };
-        if let Err(error) = self.recorder.publish(&event, &server.object_ref(&())).await {
-            tracing::warn!(%error, reason = event.reason, "cannot write an event");
+        if let Err(error) = self.write(server, happened, &said, child).await {
+            tracing::warn!(error = %chain(&error), reason = said.reason, "cannot write an event");
         }
+    }
+
+    async fn write(
+        &self,
+        server: &McpServer,
+        happened: Happened,
+        said: &Said,
+        child: Option<ObjectReference>,
+    ) -> Result<(), kube::Error> {
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &server.namespace().unwrap_or_default());
+        let now = MicroTime(jiff::Timestamp::now());
+        if let Some((name, count)) = self.said_before(said) {
+            let series = EventSeries {
+                count,
+                last_observed_time: now.clone(),
+            };
+            let patch = serde_json::json!({"series": series});
+            match api
+                .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+                .await
+            {
+                // The API server forgets events after an hour or so; then it is news again.
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                answer => return answer.map(|_| ()),
+            }
+        }
+        let mut name = [0; 8];
+        // Without randomness the name is taken, and the event is lost with a line in the log.
+        let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut name);
+        let name = format!("{}.{:016x}", server.name_any(), u64::from_be_bytes(name));
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                namespace: server.namespace(),
+                ..ObjectMeta::default()
+            },
+            type_: Some(happened.severity().to_owned()),
+            reason: Some(said.reason.to_owned()),
+            note: Some(said.note.clone()),
+            action: Some("Reconcile".to_owned()),
+            event_time: Some(now),
+            regarding: Some(server.object_ref(&())),
+            related: child,
+            reporting_controller: Some(OPERATOR.to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            ..Event::default()
+        };
+        api.create(&PostParams::default(), &event).await?;
+        self.said.lock().insert(
+            said.clone(),
+            Repeated {
+                event: name,
+                count: 1,
+                last: Instant::now(),
+            },
+        );
+        Ok(())
+    }
+
+    /// The event that said the same a short while ago, and how often that makes it.
+    fn said_before(&self, said: &Said) -> Option<(String, i32)> {
+        let mut all = self.said.lock();
+        all.retain(|_, repeated| repeated.last.elapsed() < SERIES);
+        let repeated = all.get_mut(said)?;
+        repeated.count += 1;
+        repeated.last = Instant::now();
+        Some((repeated.event.clone(), repeated.count))
     }
 }
 

@@ -51,6 +51,10 @@ const RECONCILE_LIMIT: Duration = Duration::from_secs(30);
 /// A server is looked at again after this long even if nothing happened, plus up to half of it.
 const RESYNC: Duration = Duration::from_mins(30);
 
+/// A server with a child in the way is looked at again after this long: an object of somebody else's
+/// has no label of ours, so no watch tells when it goes.
+const BLOCKED: Duration = Duration::from_secs(8);
+
 /// A resource as it came: one that cannot be read must not stop the others.
 type Guarded = DeserializeGuard<McpServer>;
 
@@ -137,18 +141,16 @@ async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action
         .await
         .unwrap_or(Err(Error::Timeout(RECONCILE_LIMIT)));
     timer.finished(outcome.as_ref().err().map(Error::category));
-    outcome?;
+    let again = outcome?;
     context.failures.lock().remove(&server.uid().unwrap_or_default());
-    let seconds = RESYNC.as_secs();
-    Ok(Action::requeue(Duration::from_secs(
-        seconds + jitter(seconds / 2),
-    )))
+    let millis = u64::try_from(again.as_millis()).unwrap_or(u64::MAX);
+    Ok(Action::requeue(again + Duration::from_millis(jitter(millis / 2))))
 }
 
-/// One pass over one server.
-async fn pass(server: &McpServer, context: &Context) -> Result<(), Error> {
+/// One pass over one server; answers when to look again if nothing happens.
+async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> {
     let Some(owner) = Owner::of(server) else {
-        return Ok(());
+        return Ok(RESYNC);
     };
     let previous = status::previous(server, context);
     let references = dereference::dereference(server, context).await?;
@@ -156,7 +158,8 @@ async fn pass(server: &McpServer, context: &Context) -> Result<(), Error> {
         Ok(validated) => validated,
         Err(invalid) => {
             let status = status::of_invalid(server, &invalid.to_string(), &previous);
-            return status::write(server, status, &previous, context).await;
+            status::write(server, status, &previous, context).await?;
+            return Ok(RESYNC);
         }
     };
     let reference = serde_json::to_value(&owner.reference)?;
@@ -175,7 +178,11 @@ async fn pass(server: &McpServer, context: &Context) -> Result<(), Error> {
         .or(failing.as_ref());
     let status = status::of_applied(server, &validated, report.workload.as_ref(), trouble, &previous);
     status::write(server, status, &previous, context).await?;
-    report.failed.map_or(Ok(()), Err)
+    match report.failed {
+        Some(error) => Err(error),
+        None if report.blocked.is_empty() => Ok(RESYNC),
+        None => Ok(BLOCKED),
+    }
 }
 
 /// A failure that has come again and again is told in the status; one that passes is not.

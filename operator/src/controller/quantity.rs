@@ -13,6 +13,26 @@ pub fn canonical(text: &str) -> String {
     parse(text).unwrap_or_else(|| text.to_owned())
 }
 
+/// Whether the API server takes `text` as a quantity: a number, and a suffix or an exponent.
+#[must_use]
+pub fn is_quantity(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let end = unsigned
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(unsigned.len());
+    let (number, suffix) = unsigned.split_at(end);
+    let is_number = number.chars().any(|c| c.is_ascii_digit()) && number.matches('.').count() <= 1;
+    let exponent = suffix
+        .strip_prefix(['e', 'E'])
+        .map(|e| e.strip_prefix(['+', '-']).unwrap_or(e));
+    let is_exponent = exponent.is_some_and(|e| !e.is_empty() && e.bytes().all(|b| b.is_ascii_digit()));
+    is_number
+        && (is_exponent
+            || ["n", "u"].contains(&suffix)
+            || DECIMAL.contains(&suffix)
+            || BINARY.contains(&suffix))
+}
+
 fn parse(text: &str) -> Option<String> {
     let split = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -84,6 +104,18 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(super::canonical(given), canonical, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_a_quantity() {
+        for good in [
+            "1", "0.5", ".5", "1.", "100m", "5n", "64Mi", "1E", "1e3", "1E-2", "+3", "-1Gi",
+        ] {
+            assert!(is_quantity(good), "{good}");
+        }
+        for bad in ["", "lots", "Mi", "1 Gi", "1.2.3", "1mi", "1e", "1e+", "--1", "."] {
+            assert!(!is_quantity(bad), "{bad}");
         }
     }
 

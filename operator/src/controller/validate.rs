@@ -15,7 +15,7 @@ use k8s_openapi::{
 };
 use kube::ResourceExt as _;
 
-use super::quantity::canonical;
+use super::quantity::{canonical, is_quantity};
 
 /// Longest name: with the longest suffix of a child it still fits a label value (63).
 const NAME_MAX: usize = 52;
@@ -133,6 +133,20 @@ pub fn validate(
                 "ingress.path: {:?} must start with '/' and not end with one",
                 ingress.path
             ));
+        }
+    }
+    let given = spec
+        .resources
+        .iter()
+        .flat_map(|r| [("requests", &r.requests), ("limits", &r.limits)]);
+    for (list, quantities) in given {
+        for (resource, quantity) in quantities.iter().flatten() {
+            if !is_quantity(&quantity.0) {
+                problems.push(format!(
+                    "resources.{list}.{resource}: {:?} is not a quantity, such as 500m or 256Mi",
+                    quantity.0
+                ));
+            }
         }
     }
     let search = spec.job_search.clone().unwrap_or_default();

@@ -267,8 +267,8 @@ impl Watch {
                 Event::InitDone => self.synced.cancel(),
                 Event::InitApply(secret) | Event::Apply(secret) | Event::Delete(secret) => {
                     self.wake_owner(&secret.metadata).await;
-                    self.wake_named(self.context.secrets.sources(&full_name(&secret.metadata)))
-                        .await;
+                    let name = full_name(&secret.metadata);
+                    self.wake_named(self.context.secrets.sources(&name)).await;
                 }
             }
         }
