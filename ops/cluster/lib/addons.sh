@@ -1,8 +1,16 @@
 # shellcheck shell=bash
 # Cluster DNS and the resource metrics API. They run beside the control plane instead of in pods: no image is needed for them.
 
+# Other names are asked where the machine asks. CoreDNS reads the file in the host's network, so a stub resolver at
+# 127.0.0.53 is fine; in the order of the file, as the C library does: behind a VPN the servers know different names.
+forward_outside() {
+  grep -qE '^[[:space:]]*nameserver[[:space:]]' /etc/resolv.conf 2>/dev/null || return 0
+  printf '  forward . /etc/resolv.conf {\n    policy sequential\n  }'
+}
+
 # shellcheck disable=SC2153 # NAME is set by use_cluster
-start_addons() {
+start_dns() {
+  local pid
   put "$STATE/Corefile" <<E
 .:$DNS_PORT {
   bind $HOST_IP
@@ -13,9 +21,25 @@ start_addons() {
   kubernetes cluster.local in-addr.arpa {
     kubeconfig "$PKI/coredns.kubeconfig" iam-mcp-$NAME
   }
+$(forward_outside)
 }
 E
+  # It reads both files only at its start; the machine's changes when a laptop changes networks.
+  if [ "$STATE/Corefile" -nt "$RUN/coredns.pid" ] || [ /etc/resolv.conf -nt "$RUN/coredns.pid" ]; then
+    if pid=$(pid_of coredns); then kill -9 "$pid" && wait_until 10 eval '! alive coredns'; fi
+  fi
   start coredns "$TOOLS_BIN/coredns" -conf "$STATE/Corefile"
+}
+
+dns_listens() { (: <>"/dev/tcp/$HOST_IP/$DNS_PORT") 2>/dev/null || ! alive coredns; }
+
+wait_for_dns() {
+  wait_until 30 dns_listens || failed coredns "does not listen after 30 seconds"
+  alive coredns || failed coredns "ended"
+}
+
+start_addons() {
+  start_dns
   start metrics-server "$TOOLS_BIN/metrics-server" --kubeconfig="$PKI/metrics-server.kubeconfig" \
     --bind-address="$HOST_IP" --secure-port="$METRICS_PORT" \
     --tls-cert-file="$PKI/metrics-server.crt" --tls-private-key-file="$PKI/metrics-server.key" \
@@ -78,5 +102,5 @@ metrics_api_answers() { kubectl get --raw=/apis/metrics.k8s.io/v1beta1 >/dev/nul
 wait_for_addons() {
   wait_until 60 metrics_api_answers || failed metrics-server "its API does not answer after a minute"
   alive metrics-server || failed metrics-server "ended"
-  alive coredns || failed coredns "ended"
+  wait_for_dns
 }

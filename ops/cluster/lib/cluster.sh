@@ -152,6 +152,7 @@ start() {
   shift
   if alive "$component"; then return 0; fi
   mkdir -p "$LOGS"
+  rm -f "$RUN/$component.pid" # of one that died; below, its being there means that the new one has recorded itself
   [ ! -s "$LOGS/$component.log" ] || mv -f "$LOGS/$component.log" "$LOGS/$component.log.1"
   env "$MARK" setsid sh -c 'read -r stat </proc/$$/stat; started=$(set -- ${stat##*) }; echo "${20}")
     echo "$$ $started" >"$0.new" && mv "$0.new" "$0" && exec "$@"' \

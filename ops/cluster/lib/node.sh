@@ -5,16 +5,20 @@
 # there, so a container runtime already on this machine is not disturbed and nothing is left behind.
 PRIVATE_DIRS="/run/containerd /var/lib/cni /var/lib/kubelet /var/log/containers"
 
-# Firewalls with a default of "drop" (Docker sets one) also drop what crosses our bridge.
+# Firewalls with a default of "drop" (Docker sets one) also drop what crosses our bridge, and the answers to it.
 open_firewall() {
-  local chain rule
-  for chain in INPUT FORWARD; do
-    rule="$chain -i $BRIDGE -m comment --comment iam-mcp-$NAME -j ACCEPT"
+  local chain match rule
+  while read -r chain match; do
+    rule="$chain $match -m comment --comment iam-mcp-$NAME -j ACCEPT"
     # A chain that only has the policy "accept" is left alone: an added rule would create tables on a machine without any.
-    [ "$(iptables -S $chain)" != "-P $chain ACCEPT" ] || continue
+    [ "$(iptables -S "$chain")" != "-P $chain ACCEPT" ] || continue
     # shellcheck disable=SC2086 # words
     iptables -C $rule 2>/dev/null || iptables -I $rule
-  done
+  done <<E
+INPUT -i $BRIDGE
+FORWARD -i $BRIDGE
+FORWARD -o $BRIDGE -m conntrack --ctstate RELATED,ESTABLISHED
+E
 }
 
 make_cgroup() {

@@ -40,8 +40,15 @@ our_bridge() {
   done
 }
 
+# our_rules: the cluster's firewall rules in all tables, as the words that delete them. Without -t no table gets loaded.
+our_rules() {
+  iptables-save 2>/dev/null | awk -v mark="--comment \"?iam-mcp-$NAME\"?( |\$)" '
+    /^\*/ { table = substr($1, 2) }
+    /^-A / && $0 ~ mark { sub(/^-A/, "-t " table " -D"); print }'
+}
+
 remove_network() {
-  local netns link bridge chain rule
+  local netns link bridge rule rules
   for netns in /run/netns/iam-"$NAME"-node[0-9]; do
     [ ! -e "$netns" ] || ip netns del "$(basename "$netns")"
   done
@@ -52,11 +59,13 @@ remove_network() {
     done
     ip link del "$bridge"
   fi
-  command -v iptables-save >/dev/null || return 0
-  iptables-save -t filter 2>/dev/null | grep -E -e "--comment \"?iam-mcp-$NAME\"?( |\$)" | while read -r _ chain rule; do
-    # shellcheck disable=SC2086 # words
-    eval "iptables -D $chain $rule"
-  done || true
+  rules=$(our_rules || true)
+  [ -n "$rules" ] || return 0
+  printf '%s\n' "$rules" | while read -r rule; do eval "iptables $rule"; done
+  # A nat table without any rule or chain of somebody's would only keep the kernel tracking connections.
+  case $rules in
+    *"-t nat "*) [ -n "$(iptables-save -t nat | grep -E '^-A |^:[^ ]+ - ' || true)" ] || iptables -t nat -X ;;
+  esac
 }
 
 # Directories made on the host as mount points go with the last cluster: removing one would pull it from under the others.
@@ -76,6 +85,7 @@ leftovers() {
   cluster_pids | sed 's/^/process /'
   find_cgroups | sed 's/^/cgroup /'
   our_bridge | sed 's/^/interface /'
+  our_rules | sed 's/^-t \([a-z]*\) -D/firewall rule in \1:/' || true
   find /run/netns -name "iam-$NAME-node[0-9]" 2>/dev/null | sed 's/^/network namespace /' || true
   awk -v a="$STATE/" -v b="$RUN/" 'index($2, a) == 1 || index($2, b) == 1 { print "mount " $2 }' /proc/mounts
   [ ! -e "$STATE" ] || printf 'directory %s\n' "$STATE"
@@ -96,6 +106,7 @@ take_down() {
   step "processes ended"
   wait_until 20 all_cgroups_gone || true
   remove_network
+  stop_forwarding
   rm -rf --one-file-system "$STATE" "$RUN"
   exec 9<&-
   exec 8</run
@@ -108,5 +119,5 @@ take_down() {
     printf 'error: cluster %s is not gone entirely; left are:\n%s\n' "'$NAME'" "$left" >&2
     return 1
   fi
-  step "cluster '$NAME' is gone: no process, interface, namespace, mount, cgroup or file of it is left"
+  step "cluster '$NAME' is gone: no process, interface, namespace, mount, cgroup, firewall rule or file of it is left"
 }

@@ -9,6 +9,7 @@ import (
 	_ "github.com/coredns/coredns/plugin/bind"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
+	_ "github.com/coredns/coredns/plugin/forward"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
 	_ "github.com/coredns/coredns/plugin/loadbalance"
 	_ "github.com/coredns/coredns/plugin/log"
@@ -18,7 +19,7 @@ import (
 func init() {
 	// Order matters: a query passes the plugins in this order.
 	dnsserver.Directives = []string{
-		"bind", "ready", "errors", "log", "cache", "loadbalance", "kubernetes",
+		"bind", "ready", "errors", "log", "cache", "loadbalance", "kubernetes", "forward",
 	}
 }
 
