@@ -60,6 +60,10 @@ quietly() {
   return $status
 }
 
+# nested COMMAND...: another of our commands, which tells its own progress and its own seconds.
+indented() { while IFS= read -r line; do printf '        %s\n' "$line"; done; }
+nested() { "$@" 2>&1 | indented; }
+
 # need_command COMMAND PACKAGE: installs the Debian package when the command is missing and we may.
 need_command() {
   local log
@@ -83,3 +87,10 @@ checksum() { if have sha256sum; then sha256sum; else shasum -a 256; fi | cut -d 
 
 # The docker command is often there without an engine behind it.
 docker_runs() { have docker && docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
+# tags_of ENGINE IMAGE
+tags_of() {
+  local name=.Repository
+  [ "$1" = docker ] || name=.Name
+  "$1" images --format "{{$name}} {{.Tag}}" | awk -v image="$2" '$1 == image { print $2 }'
+}

@@ -79,7 +79,9 @@ impl Health {
 
     /// Reports progress.
     pub fn beat(&self) {
-        self.0.beat.store(millis(self.0.started.elapsed()), Ordering::Release);
+        self.0
+            .beat
+            .store(millis(self.0.started.elapsed()), Ordering::Release);
     }
 
     /// Whether the last beat is recent enough; always, without a limit.
@@ -105,7 +107,11 @@ pub fn router(health: Health, registry: Arc<Registry>) -> Router {
 }
 
 fn probe(good: bool) -> (StatusCode, &'static str) {
-    if good { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ok\n") }
+    if good {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ok\n")
+    }
 }
 
 async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
@@ -151,7 +157,7 @@ mod tests {
         let health = Health::beating(Duration::ZERO);
         tokio::time::sleep(Duration::from_millis(3)).await;
         assert!(!health.is_alive());
-        let patient = Health::beating(Duration::from_secs(3600));
+        let patient = Health::beating(Duration::from_hours(1));
         patient.beat();
         assert!(patient.is_alive());
     }

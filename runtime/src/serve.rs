@@ -45,7 +45,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { header_timeout: Duration::from_secs(75), max_connections: 20_000, max_head_bytes: 64 * 1024 }
+        Self {
+            header_timeout: Duration::from_secs(75),
+            max_connections: 20_000,
+            max_head_bytes: 64 * 1024,
+        }
     }
 }
 
@@ -186,12 +190,16 @@ mod tests {
 
     use super::*;
 
-    async fn start(app: Router, options: Options) -> (SocketAddr, crate::shutdown::Shutdown, tokio::task::JoinHandle<()>) {
+    async fn start(
+        app: Router,
+        options: Options,
+    ) -> (SocketAddr, crate::shutdown::Shutdown, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let addr = listener.local_addr().expect("addr");
         let shutdown = crate::shutdown::Shutdown::manual();
         let (stop, hard) = (shutdown.soft(), shutdown.hard());
-        let task = tokio::spawn(async move { serve(listener, app, options, stop, hard).await.expect("serve") });
+        let task =
+            tokio::spawn(async move { serve(listener, app, options, stop, hard).await.expect("serve") });
         (addr, shutdown, task)
     }
 
@@ -206,8 +214,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_peers_address_is_an_extension() {
-        let app = Router::new()
-            .route("/", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }));
+        let app = Router::new().route(
+            "/",
+            get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }),
+        );
         let (addr, _shutdown, _task) = start(app, Options::default()).await;
         let mut stream = TcpStream::connect(addr).await.expect("connect");
         let answer = exchange(&mut stream, GET).await;
@@ -217,15 +227,31 @@ mod tests {
     #[tokio::test]
     async fn a_connection_over_the_cap_is_answered_503() {
         let app = Router::new().route("/", get(|| async { "ok" }));
-        let (addr, _shutdown, _task) = start(app, Options { max_connections: 1, ..Options::default() }).await;
+        let (addr, _shutdown, _task) = start(
+            app,
+            Options {
+                max_connections: 1,
+                ..Options::default()
+            },
+        )
+        .await;
         let mut first = TcpStream::connect(addr).await.expect("connect");
-        first.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("write");
+        first
+            .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .await
+            .expect("write");
         first.read_exact(&mut [0; 12]).await.expect("answered");
         let mut second = TcpStream::connect(addr).await.expect("connect");
         let answer = exchange(&mut second, GET).await;
-        assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("shortly.\n"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 503") && answer.ends_with("shortly.\n"),
+            "{answer}"
+        );
         let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        assert!(answer.contains(&format!("content-length: {}\r\n", body.len())), "{answer}");
+        assert!(
+            answer.contains(&format!("content-length: {}\r\n", body.len())),
+            "{answer}"
+        );
     }
 
     #[tokio::test]
@@ -253,7 +279,10 @@ mod tests {
         shutdown.stop();
         gate.cancel();
         assert!(call.await.expect("call").ends_with("done"));
-        tokio::time::timeout(Duration::from_secs(5), task).await.expect("in time").expect("ended");
+        tokio::time::timeout(Duration::from_secs(5), task)
+            .await
+            .expect("in time")
+            .expect("ended");
     }
 
     #[tokio::test]
@@ -271,6 +300,9 @@ mod tests {
         stream.write_all(GET.as_bytes()).await.expect("write");
         has_entered.recv().await.expect("called");
         shutdown.force();
-        tokio::time::timeout(Duration::from_secs(5), task).await.expect("in time").expect("ended");
+        tokio::time::timeout(Duration::from_secs(5), task)
+            .await
+            .expect("in time")
+            .expect("ended");
     }
 }

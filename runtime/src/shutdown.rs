@@ -40,7 +40,10 @@ impl Shutdown {
     pub fn manual() -> Self {
         let hard = CancellationToken::new();
         // A child, so that forcing an exit also reaches everything that only watches the soft token.
-        Self { soft: hard.child_token(), hard }
+        Self {
+            soft: hard.child_token(),
+            hard,
+        }
     }
 
     /// Cancelled when the process should finish what it is doing.

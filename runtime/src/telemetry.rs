@@ -7,8 +7,9 @@ use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt as _};
 /// Libraries whose own chatter below these levels helps nobody who debugs this project.
 const QUIET: &str = "hyper=info,hyper_util=info,kube_client=info,rustls=info,tantivy=warn,tower=info";
 
-/// At `info` and above rmcp reports each request's lifecycle, which the access metrics already do.
-const QUIETER: &str = "rmcp=warn";
+/// At `info` rmcp reports each request's lifecycle, and at `warn` each error that a client causes: metrics
+/// count both, and clients must not fill the log.
+const QUIETER: &str = "rmcp=error";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +37,9 @@ impl FromStr for LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The level is neither a level nor a filter.
-    #[error("\"{level}\" is not a log level: use DEBUG, INFO, WARNING or ERROR, or a filter like \"info,rmcp=debug\"")]
+    #[error(
+        "\"{level}\" is not a log level: use DEBUG, INFO, WARNING or ERROR, or a filter like \"info,rmcp=debug\""
+    )]
     Level {
         /// What was given.
         level: String,
@@ -72,7 +75,10 @@ pub fn init(level: &str, format: LogFormat) -> Result<(), Error> {
     let builder = fmt().with_env_filter(filter(level)?).with_writer(std::io::stderr);
     match format {
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).finish().try_init(),
+        LogFormat::Text => builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .finish()
+            .try_init(),
     }
     .map_err(|_| Error::AlreadySet)
 }
@@ -86,13 +92,15 @@ pub fn check(level: &str) -> Result<(), Error> {
 }
 
 fn filter(level: &str) -> Result<EnvFilter, Error> {
-    let bad = || Error::Level { level: level.to_owned() };
+    let bad = || Error::Level {
+        level: level.to_owned(),
+    };
     let directives = match level.trim().to_ascii_lowercase().as_str() {
         "" => return Err(bad()),
         "trace" => format!("trace,{QUIET}"),
         "debug" => format!("debug,{QUIET}"),
         "info" => format!("info,{QUIET},{QUIETER}"),
-        "warn" | "warning" => "warn".to_owned(),
+        "warn" | "warning" => format!("warn,{QUIETER}"),
         "error" | "critical" | "fatal" => "error".to_owned(),
         "off" => "off".to_owned(),
         // A bare word would be read as the name of a target, so a typing error would silence the log.
@@ -108,7 +116,15 @@ mod tests {
 
     #[test]
     fn levels_are_read_in_any_case_and_with_pythons_names() {
-        for level in ["DEBUG", "info", "Warning", "CRITICAL", "warn", "OFF", "info,rmcp=debug"] {
+        for level in [
+            "DEBUG",
+            "info",
+            "Warning",
+            "CRITICAL",
+            "warn",
+            "OFF",
+            "info,rmcp=debug",
+        ] {
             assert!(check(level).is_ok(), "{level}");
         }
     }

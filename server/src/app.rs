@@ -11,7 +11,7 @@ use iam_mcp_runtime::{
     serve::{self, Options},
     shutdown::Shutdown,
 };
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -86,13 +86,22 @@ impl Server {
     /// # Errors
     /// When one cannot be had.
     pub async fn bind(settings: Settings) -> Result<Self, Error> {
-        let HttpSettings { host, port, admin_port, .. } = settings.http;
+        let HttpSettings {
+            host,
+            port,
+            admin_port,
+            ..
+        } = settings.http;
         let listener = listen(host, port, "PORT").await?;
         let admin = match admin_port {
             Some(port) => Some(listen(host, port, "ADMIN_PORT").await?),
             None => None,
         };
-        Ok(Self { settings, listener, admin })
+        Ok(Self {
+            settings,
+            listener,
+            admin,
+        })
     }
 
     /// Where clients are served.
@@ -115,9 +124,13 @@ impl Server {
     /// # Errors
     /// When the session key is unusable, or a listener fails.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
-        let Self { settings, listener, admin } = self;
+        let Self {
+            settings,
+            listener,
+            admin,
+        } = self;
         let http = &settings.http;
-        let key = http.session_key.as_ref().map(|key| key.expose_secret());
+        let key = http.session_key.as_ref().map(ExposeSecret::expose_secret);
         let sealer = Sealer::new(key).map_err(|_| Error::SessionKey)?;
         let (metrics, registry) = Metrics::new();
         let jobs = Jobs::new(&settings.jobs, metrics.clone());
@@ -141,7 +154,10 @@ impl Server {
 
         health.set_ready(true);
         let stopping = tokio::spawn(stop(shutdown.clone(), health, Arc::clone(&sessions)));
-        let options = Options { max_connections: http.max_connections, ..Options::default() };
+        let options = Options {
+            max_connections: http.max_connections,
+            ..Options::default()
+        };
         let served = serve::serve(listener, app, options, shutdown.soft(), shutdown.hard()).await;
         stopping.abort();
         admin_stop.cancel();
@@ -169,12 +185,20 @@ async fn stop(shutdown: Shutdown, health: Health, sessions: Arc<Sessions>) {
 async fn listen(host: IpAddr, port: u16, variable: &'static str) -> Result<TcpListener, Error> {
     let address = SocketAddr::from((host, port));
     let bound = match TcpListener::bind(address).await {
-        Err(error) if address.is_ipv6() && host.is_unspecified() && error.kind() != std::io::ErrorKind::AddrInUse => {
+        Err(error)
+            if address.is_ipv6()
+                && host.is_unspecified()
+                && error.kind() != std::io::ErrorKind::AddrInUse =>
+        {
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
         }
         bound => bound,
     };
-    bound.map_err(|source| Error::Listen { address, variable, source })
+    bound.map_err(|source| Error::Listen {
+        address,
+        variable,
+        source,
+    })
 }
 
 fn announce(listener: &TcpListener, settings: &HttpSettings) {

@@ -53,7 +53,7 @@ enum Command {
     /// Serve MCP over HTTP: /mcp, and /sse with /messages/.
     #[command(alias = "mcp_server_iam.server_http")]
     Http,
-    /// What the Python server's image was started with: MCP_TRANSPORT decides.
+    /// What the Python server's image was started with: `MCP_TRANSPORT` decides.
     #[command(name = "mcp_server_iam", hide = true)]
     Compatible,
 }
@@ -76,7 +76,9 @@ mod tests {
 
     fn chosen(arguments: &[&str], default: Transport) -> Transport {
         let all = std::iter::once("iam-mcp-server").chain(arguments.iter().copied());
-        Cli::try_parse_from(all).expect("valid arguments").transport(default)
+        Cli::try_parse_from(all)
+            .expect("valid arguments")
+            .transport(default)
     }
 
     #[test]
@@ -88,7 +90,10 @@ mod tests {
 
     #[test]
     fn the_python_images_arguments_work() {
-        assert_eq!(chosen(&["mcp_server_iam.server_http"], Transport::Stdio), Transport::Http);
+        assert_eq!(
+            chosen(&["mcp_server_iam.server_http"], Transport::Stdio),
+            Transport::Http
+        );
         assert_eq!(chosen(&["mcp_server_iam"], Transport::Stdio), Transport::Stdio);
         assert_eq!(chosen(&["mcp_server_iam"], Transport::Http), Transport::Http);
     }

@@ -41,7 +41,10 @@ fn run(transport: Transport, settings: Settings) -> anyhow::Result<()> {
         Transport::Stdio => tokio::runtime::Builder::new_current_thread(),
         Transport::Http => tokio::runtime::Builder::new_multi_thread(),
     };
-    let runtime = builder.enable_all().build().context("cannot start the async runtime")?;
+    let runtime = builder
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
     let result = runtime.block_on(async {
         let shutdown = Shutdown::install().context("cannot watch for signals")?;
         match transport {

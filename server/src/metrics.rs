@@ -4,13 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::Histogram,
-        info::Info,
-    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 
@@ -72,8 +66,11 @@ impl Metrics {
     #[must_use]
     pub fn new() -> (Self, Registry) {
         // From half a millisecond, for a search in memory, to the longest a provider may take.
-        let durations: fn() -> Histogram =
-            || Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0]);
+        let durations: fn() -> Histogram = || {
+            Histogram::new([
+                0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0,
+            ])
+        };
         let metrics = Inner {
             http_requests: Family::default(),
             http_duration: Family::new_with_constructor(durations),
@@ -88,24 +85,71 @@ impl Metrics {
         };
         let mut registry = Registry::with_prefix("iam_mcp");
         let r = &mut registry;
-        r.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        r.register("http_requests", "HTTP requests answered", metrics.http_requests.clone());
-        r.register_with_unit("http_request_duration", "Time to an answer's head", Unit::Seconds, metrics.http_duration.clone());
+        r.register(
+            "build",
+            "What is running",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        r.register(
+            "http_requests",
+            "HTTP requests answered",
+            metrics.http_requests.clone(),
+        );
+        r.register_with_unit(
+            "http_request_duration",
+            "Time to an answer's head",
+            Unit::Seconds,
+            metrics.http_duration.clone(),
+        );
         r.register("tool_calls", "Tool calls", metrics.tool_calls.clone());
-        r.register_with_unit("tool_call_duration", "Time a tool call took", Unit::Seconds, metrics.tool_duration.clone());
-        r.register("sse_sessions_opened", "SSE sessions opened", metrics.sessions_opened.clone());
-        r.register("sse_sessions_ended", "SSE sessions ended", metrics.sessions_ended.clone());
-        r.register("sse_messages_without_session", "SSE messages for a session that is not here", metrics.sessions_refused.clone());
-        r.register("sse_streams_open", "SSE streams open now", metrics.streams_open.clone());
-        r.register("provider_calls", "Requests to job providers", metrics.provider_calls.clone());
-        r.register("rate_limited", "Messages refused by the rate limit", metrics.rate_limited.clone());
+        r.register_with_unit(
+            "tool_call_duration",
+            "Time a tool call took",
+            Unit::Seconds,
+            metrics.tool_duration.clone(),
+        );
+        r.register(
+            "sse_sessions_opened",
+            "SSE sessions opened",
+            metrics.sessions_opened.clone(),
+        );
+        r.register(
+            "sse_sessions_ended",
+            "SSE sessions ended",
+            metrics.sessions_ended.clone(),
+        );
+        r.register(
+            "sse_messages_without_session",
+            "SSE messages for a session that is not here",
+            metrics.sessions_refused.clone(),
+        );
+        r.register(
+            "sse_streams_open",
+            "SSE streams open now",
+            metrics.streams_open.clone(),
+        );
+        r.register(
+            "provider_calls",
+            "Requests to job providers",
+            metrics.provider_calls.clone(),
+        );
+        r.register(
+            "rate_limited",
+            "Messages refused by the rate limit",
+            metrics.rate_limited.clone(),
+        );
         (Self(Arc::new(metrics)), registry)
     }
 
     /// Starts timing a call of `tool`, which must be one of the server's own names.
     #[must_use]
     pub fn tool_call(&self, tool: &'static str) -> ToolCall {
-        ToolCall { metrics: self.clone(), tool, start: Instant::now(), outcome: "cancelled" }
+        ToolCall {
+            metrics: self.clone(),
+            tool,
+            start: Instant::now(),
+            outcome: "cancelled",
+        }
     }
 }
 
@@ -128,8 +172,14 @@ impl ToolCall {
 impl Drop for ToolCall {
     fn drop(&mut self) {
         let seconds = self.start.elapsed().as_secs_f64();
-        self.metrics.tool_duration.get_or_create(&vec![("tool", self.tool)]).observe(seconds);
-        self.metrics.tool_calls.get_or_create(&vec![("tool", self.tool), ("outcome", self.outcome)]).inc();
+        self.metrics
+            .tool_duration
+            .get_or_create(&vec![("tool", self.tool)])
+            .observe(seconds);
+        self.metrics
+            .tool_calls
+            .get_or_create(&vec![("tool", self.tool), ("outcome", self.outcome)])
+            .inc();
     }
 }
 

@@ -47,23 +47,32 @@ impl HttpSettings {
             allowed_origins: reader.list("ALLOWED_ORIGINS", str::parse),
             cors_origins: reader.list("CORS_ORIGINS", str::parse),
             rate_limit: reader.parse("RATE_LIMIT", 100, |text| {
-                text.parse().ok().filter(|limit| *limit <= 1_000_000).ok_or_else(|| {
-                    "use messages a second for each client, from 0 (off) to 1000000".to_owned()
-                })
+                text.parse()
+                    .ok()
+                    .filter(|limit| *limit <= 1_000_000)
+                    .ok_or_else(|| {
+                        "use messages a second for each client, from 0 (off) to 1000000".to_owned()
+                    })
             }),
             max_sessions: reader.parse("MAX_SESSIONS", 10_000, count),
             max_connections: reader.parse("MAX_CONNECTIONS", 20_000, count),
-            session_key: reader.parse("SESSION_KEY_FILE", None, |path| session_key(Path::new(path)).map(Some)),
+            session_key: reader.parse("SESSION_KEY_FILE", None, |path| {
+                session_key(Path::new(path)).map(Some)
+            }),
         }
     }
 }
 
 fn port(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| "use a port number from 0 to 65535".to_owned())
+    text.parse()
+        .map_err(|_| "use a port number from 0 to 65535".to_owned())
 }
 
 fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "use a whole number, at least 1".to_owned())
+    text.parse()
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| "use a whole number, at least 1".to_owned())
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {
@@ -123,7 +132,10 @@ mod tests {
 
     #[test]
     fn addresses() {
-        assert_eq!(address("localhost").map(|host| host.to_string()), Ok("127.0.0.1".to_owned()));
+        assert_eq!(
+            address("localhost").map(|host| host.to_string()),
+            Ok("127.0.0.1".to_owned())
+        );
         assert_eq!(address("[::]").map(|host| host.to_string()), Ok("::".to_owned()));
         assert!(address("example.com").is_err());
     }

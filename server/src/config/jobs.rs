@@ -105,7 +105,8 @@ fn provider(text: &str) -> Result<ProviderChoice, String> {
 fn host(text: &str) -> Result<String, String> {
     let advice = || "use a host name without scheme or path, like jsearch.p.rapidapi.com".to_owned();
     let url = Url::parse(&format!("https://{text}")).map_err(|_| advice())?;
-    let bare = url.path() == "/" && url.query().is_none() && url.username().is_empty() && !text.ends_with('/');
+    let bare =
+        url.path() == "/" && url.query().is_none() && url.username().is_empty() && !text.ends_with('/');
     if bare { Ok(text.to_owned()) } else { Err(advice()) }
 }
 
@@ -146,7 +147,10 @@ mod tests {
 
     #[test]
     fn a_key_is_not_shown_by_debug() {
-        let key = KeySource { file: None, value: Some(SecretString::from("s3cret")) };
+        let key = KeySource {
+            file: None,
+            value: Some(SecretString::from("s3cret")),
+        };
         assert!(!format!("{key:?}").contains("s3cret"));
     }
 }

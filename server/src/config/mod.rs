@@ -10,12 +10,12 @@ use std::path::PathBuf;
 
 use iam_mcp_runtime::telemetry::{self, LogFormat};
 
+use self::source::Reader;
 pub use self::{
     http::{HttpSettings, SESSION_KEY_BYTES},
     jobs::{JobSettings, KeySource, ProviderChoice, Timeouts},
     source::{Invalid, Problem},
 };
-use self::source::Reader;
 
 /// Everything the process can be told.
 #[derive(Debug, Clone)]
@@ -81,7 +81,9 @@ impl Settings {
             transport: reader.parse("MCP_TRANSPORT", Transport::Stdio, transport),
             log: LogSettings {
                 level: reader.parse("LOG_LEVEL", "INFO".to_owned(), |text| {
-                    telemetry::check(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
+                    telemetry::check(text)
+                        .map(|()| text.to_owned())
+                        .map_err(|error| error.to_string())
                 }),
                 format: reader.parse("LOG_FORMAT", LogFormat::Json, |text| {
                     text.parse().map_err(|error: telemetry::Error| error.to_string())
@@ -103,7 +105,9 @@ impl Settings {
 fn transport(text: &str) -> Result<Transport, String> {
     match text.to_ascii_lowercase().replace('_', "-").as_str() {
         "stdio" => Ok(Transport::Stdio),
-        "http" | "sse" | "http/sse" | "http-sse" | "streamable-http" | "streamablehttp" => Ok(Transport::Http),
+        "http" | "sse" | "http/sse" | "http-sse" | "streamable-http" | "streamablehttp" => {
+            Ok(Transport::Http)
+        }
         _ => Err("use stdio or http".to_owned()),
     }
 }
@@ -123,7 +127,10 @@ mod tests {
 
     fn read(pairs: &[(&str, &str)]) -> Result<Settings, Invalid> {
         Settings::read(|name| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
         })
     }
 
@@ -145,7 +152,11 @@ mod tests {
     #[test]
     fn the_upstreams_transport_names_are_understood() {
         for name in ["sse", "HTTP", "streamable-http", "streamable_http", "http/sse"] {
-            assert_eq!(read(&[("MCP_TRANSPORT", name)]).expect(name).transport, Transport::Http, "{name}");
+            assert_eq!(
+                read(&[("MCP_TRANSPORT", name)]).expect(name).transport,
+                Transport::Http,
+                "{name}"
+            );
         }
     }
 

@@ -50,12 +50,17 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, problems: Vec::new() }
+        Self {
+            lookup,
+            problems: Vec::new(),
+        }
     }
 
     /// The trimmed value, if it is set and not blank.
     pub(super) fn get(&self, variable: &str) -> Option<String> {
-        (self.lookup)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        (self.lookup)(variable)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
     }
 
     pub(super) fn text(&self, variable: &str, default: &str) -> String {
@@ -96,11 +101,24 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(super) fn reject(&mut self, variable: &'static str, value: Option<String>, advice: impl Into<String>) {
-        self.problems.push(Problem { variable, value, advice: advice.into() });
+    pub(super) fn reject(
+        &mut self,
+        variable: &'static str,
+        value: Option<String>,
+        advice: impl Into<String>,
+    ) {
+        self.problems.push(Problem {
+            variable,
+            value,
+            advice: advice.into(),
+        });
     }
 
     pub(super) fn finish<T>(self, settings: T) -> Result<T, Invalid> {
-        if self.problems.is_empty() { Ok(settings) } else { Err(Invalid(self.problems)) }
+        if self.problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(Invalid(self.problems))
+        }
     }
 }

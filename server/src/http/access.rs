@@ -58,8 +58,10 @@ impl Access {
     /// their pages, unless `ALLOWED_ORIGINS` says otherwise; and whoever gets CORS headers.
     #[must_use]
     pub fn new(settings: &HttpSettings) -> Self {
-        let mut hosts: Vec<_> =
-            LOOPBACK.iter().map(|name| HostPattern::Exactly(Host::named(name))).collect();
+        let mut hosts: Vec<_> = LOOPBACK
+            .iter()
+            .map(|name| HostPattern::Exactly(Host::named(name)))
+            .collect();
         if !settings.host.is_unspecified() {
             hosts.push(HostPattern::Exactly(Host::named(&settings.host.to_string())));
         }
@@ -85,7 +87,11 @@ impl Access {
         }
         // Every value counts, lest a second header slip by the first.
         for origin in headers.get_all(header::ORIGIN) {
-            let origin = origin.to_str().ok().and_then(|text| text.parse().ok()).ok_or(Denied::Origin)?;
+            let origin = origin
+                .to_str()
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .ok_or(Denied::Origin)?;
             if !self.origins.iter().any(|pattern| pattern.matches(&origin)) {
                 return Err(Denied::Origin);
             }

@@ -63,7 +63,9 @@ pub async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Error> {
 }
 
 async fn read_within(headers: &HeaderMap, body: Body, limit: Duration) -> Result<Bytes, Error> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > MAX_BYTES as u64) {
         // Not one byte of it is read.
         return Err(Error::TooLarge);
@@ -89,10 +91,16 @@ mod tests {
     #[tokio::test]
     async fn a_large_body_is_refused_whether_announced_or_not() {
         let large = vec![b' '; MAX_BYTES + 1];
-        assert!(matches!(read(&HeaderMap::new(), Body::from(large)).await, Err(Error::TooLarge)));
+        assert!(matches!(
+            read(&HeaderMap::new(), Body::from(large)).await,
+            Err(Error::TooLarge)
+        ));
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_LENGTH, "99999999999".parse().expect("value"));
-        assert!(matches!(read(&headers, Body::empty()).await, Err(Error::TooLarge)));
+        assert!(matches!(
+            read(&headers, Body::empty()).await,
+            Err(Error::TooLarge)
+        ));
     }
 
     #[tokio::test]
@@ -105,6 +113,9 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_breaks_off_is_the_clients_fault() {
         let broken = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("reset"))]);
-        assert!(matches!(read(&HeaderMap::new(), Body::from_stream(broken)).await, Err(Error::Broken)));
+        assert!(matches!(
+            read(&HeaderMap::new(), Body::from_stream(broken)).await,
+            Err(Error::Broken)
+        ));
     }
 }

@@ -8,7 +8,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use super::origin::{Origin, OriginPattern};
 
 /// How long a browser may remember what it was allowed.
-const MAX_AGE: Duration = Duration::from_secs(3600);
+const MAX_AGE: Duration = Duration::from_hours(1);
 
 /// What pages may read: the protocol's headers, and what says when to come back.
 const EXPOSED: [HeaderName; 4] = [
@@ -19,7 +19,6 @@ const EXPOSED: [HeaderName; 4] = [
 ];
 
 /// The layer for pages of `origins`.
-#[must_use]
 pub fn layer(origins: Vec<OriginPattern>) -> CorsLayer {
     let allowed = if origins.contains(&OriginPattern::Any) {
         AllowOrigin::any()

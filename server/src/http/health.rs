@@ -3,9 +3,19 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use serde_json::{Value, json};
+use serde::Serialize;
+
+/// What `/health` answers.
+#[derive(Debug, Serialize)]
+pub struct Healthy {
+    status: &'static str,
+    service: Arc<str>,
+}
 
 /// Answers that the server is there, and who it is.
-pub async fn get(State(name): State<Arc<str>>) -> Json<Value> {
-    Json(json!({ "status": "healthy", "service": &*name }))
+pub async fn get(State(service): State<Arc<str>>) -> Json<Healthy> {
+    Json(Healthy {
+        status: "healthy",
+        service,
+    })
 }

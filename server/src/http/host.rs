@@ -26,7 +26,10 @@ impl Host {
     /// A host on any port.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self { name: normal(name), port: None }
+        Self {
+            name: normal(name),
+            port: None,
+        }
     }
 
     /// Its name, in lower case.
@@ -50,7 +53,11 @@ impl Host {
         }
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next()?.to_str().ok()?;
-        if hosts.next().is_some() { None } else { host.parse().ok() }
+        if hosts.next().is_some() {
+            None
+        } else {
+            host.parse().ok()
+        }
     }
 }
 
@@ -68,13 +75,18 @@ impl FromStr for Host {
             None | Some("") => None,
             Some(port) => Some(port.parse().map_err(|_| advice())?),
         };
-        Ok(Self { name: normal(authority.host()), port })
+        Ok(Self {
+            name: normal(authority.host()),
+            port,
+        })
     }
 }
 
 fn normal(name: &str) -> String {
     // A trailing dot names the same host.
-    name.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase()
+    name.trim_matches(['[', ']'])
+        .trim_end_matches('.')
+        .to_ascii_lowercase()
 }
 
 impl HostPattern {
@@ -84,7 +96,9 @@ impl HostPattern {
         match self {
             Self::Any => true,
             Self::Below(suffix) => host.name.len() > suffix.len() && host.name.ends_with(suffix.as_str()),
-            Self::Exactly(own) => own.name == host.name && own.port.is_none_or(|port| host.port == Some(port)),
+            Self::Exactly(own) => {
+                own.name == host.name && own.port.is_none_or(|port| host.port == Some(port))
+            }
         }
     }
 }
@@ -131,7 +145,14 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for bad in ["", "user@example.com", "http://example.com", "a b", "example.com:port", "example.com/x"] {
+        for bad in [
+            "",
+            "user@example.com",
+            "http://example.com",
+            "a b",
+            "example.com:port",
+            "example.com/x",
+        ] {
             assert!(bad.parse::<Host>().is_err(), "{bad}");
         }
     }
@@ -141,9 +162,15 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert_eq!(Host::of(&Uri::from_static("/"), &headers), None);
         headers.insert(header::HOST, "localhost:1".parse().expect("value"));
-        assert_eq!(Host::of(&Uri::from_static("/"), &headers).map(|host| host.port), Some(Some(1)));
+        assert_eq!(
+            Host::of(&Uri::from_static("/"), &headers).map(|host| host.port),
+            Some(Some(1))
+        );
         let absolute = Uri::from_static("http://evil.example/");
-        assert_eq!(Host::of(&absolute, &headers).map(|host| host.name), Some("evil.example".to_owned()));
+        assert_eq!(
+            Host::of(&absolute, &headers).map(|host| host.name),
+            Some("evil.example".to_owned())
+        );
         headers.append(header::HOST, "other".parse().expect("value"));
         assert_eq!(Host::of(&Uri::from_static("/"), &headers), None);
     }

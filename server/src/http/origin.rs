@@ -44,8 +44,13 @@ impl FromStr for Origin {
         if text == "null" {
             return Ok(Self::Opaque);
         }
-        let (scheme, rest) = text.split_once("://").ok_or("use an origin like https://app.example.com")?;
-        Ok(Self::Tuple { scheme: scheme.to_ascii_lowercase(), host: rest.parse()? })
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or("use an origin like https://app.example.com")?;
+        Ok(Self::Tuple {
+            scheme: scheme.to_ascii_lowercase(),
+            host: rest.parse()?,
+        })
     }
 }
 
@@ -55,7 +60,11 @@ impl OriginPattern {
     pub fn of_host(host: HostPattern) -> Self {
         match host {
             HostPattern::Any => Self::Any,
-            host => Self::Tuple { scheme: None, host, port: None },
+            host => Self::Tuple {
+                scheme: None,
+                host,
+                port: None,
+            },
         }
     }
 
@@ -64,7 +73,14 @@ impl OriginPattern {
     pub fn matches(&self, origin: &Origin) -> bool {
         match (self, origin) {
             (Self::Any, _) | (Self::Opaque, Origin::Opaque) => true,
-            (Self::Tuple { scheme, host: pattern, port }, Origin::Tuple { scheme: given, host }) => {
+            (
+                Self::Tuple {
+                    scheme,
+                    host: pattern,
+                    port,
+                },
+                Origin::Tuple { scheme: given, host },
+            ) => {
                 let known = matches!(given.as_str(), "http" | "https");
                 scheme.as_ref().map_or(known, |scheme| scheme == given)
                     && pattern.matches(host)
@@ -95,8 +111,16 @@ impl FromStr for OriginPattern {
             below @ HostPattern::Below(_) => (below, None),
         };
         // An origin without a port is that of its scheme, as in a browser's address line.
-        let port = if any_port { None } else { port.or_else(|| default_port(&scheme)) };
-        Ok(Self::Tuple { scheme: Some(scheme), host, port })
+        let port = if any_port {
+            None
+        } else {
+            port.or_else(|| default_port(&scheme))
+        };
+        Ok(Self::Tuple {
+            scheme: Some(scheme),
+            host,
+            port,
+        })
     }
 }
 
@@ -121,7 +145,10 @@ mod tests {
     fn ports() {
         assert!(matches("https://app.example.com", "https://app.example.com"));
         assert!(matches("https://app.example.com:443", "https://app.example.com"));
-        assert!(!matches("https://app.example.com", "https://app.example.com:8443"));
+        assert!(!matches(
+            "https://app.example.com",
+            "https://app.example.com:8443"
+        ));
         assert!(matches("http://localhost:*", "http://localhost:6274"));
         assert!(matches("http://[::1]:*", "http://[::1]:3000"));
     }
@@ -129,7 +156,10 @@ mod tests {
     #[test]
     fn schemes_and_hosts() {
         assert!(!matches("https://app.example.com", "http://app.example.com"));
-        assert!(!matches("https://app.example.com", "https://app.example.com.evil.net"));
+        assert!(!matches(
+            "https://app.example.com",
+            "https://app.example.com.evil.net"
+        ));
         assert!(matches("https://*.example.com", "https://app.example.com"));
         assert!(matches("vscode-webview://abc", "vscode-webview://abc"));
     }

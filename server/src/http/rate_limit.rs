@@ -42,7 +42,11 @@ impl RateLimit {
         let rate = NonZeroU32::new(per_second)?;
         let burst = rate.saturating_add(rate.get());
         let limiter = RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst));
-        Some(Self { limiter, checks: AtomicU32::new(0), metrics })
+        Some(Self {
+            limiter,
+            checks: AtomicU32::new(0),
+            metrics,
+        })
     }
 
     /// Counts one message.
@@ -50,7 +54,12 @@ impl RateLimit {
     /// # Errors
     /// How long to wait, when it is one too many.
     pub fn check(&self, client: IpAddr) -> Result<(), Duration> {
-        if self.checks.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == 0 && self.limiter.len() > SWEEP_ABOVE {
+        if self
+            .checks
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(SWEEP_EVERY)
+            && self.limiter.len() > SWEEP_ABOVE
+        {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
@@ -101,7 +110,10 @@ mod tests {
         assert_eq!((0..20).filter(|_| limit.check(client).is_ok()).count(), 10);
         let wait = limit.check(client).expect_err("spent");
         assert!(wait <= Duration::from_millis(200), "{wait:?}");
-        assert!(limit.check(IpAddr::from([192, 0, 2, 2])).is_ok(), "others are not touched");
+        assert!(
+            limit.check(IpAddr::from([192, 0, 2, 2])).is_ok(),
+            "others are not touched"
+        );
     }
 
     #[test]

@@ -33,7 +33,13 @@ impl Refusal {
     /// A refusal; `message` is read by people.
     #[must_use]
     pub fn new(status: StatusCode, code: RefusalCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), id: None, retry_after: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            id: None,
+            retry_after: None,
+        }
     }
 
     /// Names the request that it answers.

@@ -62,7 +62,10 @@ pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, m
 async fn message_only(State(transports): State<Transports>, request: Request) -> Response {
     match *request.method() {
         Method::POST => transports.streamable.post(request).await,
-        _ => not_allowed("POST", "this address takes MCP messages by POST; streams open at /sse"),
+        _ => not_allowed(
+            "POST",
+            "this address takes MCP messages by POST; streams open at /sse",
+        ),
     }
 }
 
@@ -71,7 +74,10 @@ async fn stream_only(State(transports): State<Transports>, request: Request) -> 
     match *request.method() {
         Method::GET => transports.sse.open(),
         Method::HEAD => Sse::head(),
-        _ => not_allowed("GET, HEAD", "this address opens a stream by GET; messages go to the address it names"),
+        _ => not_allowed(
+            "GET, HEAD",
+            "this address opens a stream by GET; messages go to the address it names",
+        ),
     }
 }
 
@@ -83,8 +89,14 @@ async fn stream_or_message(State(transports): State<Transports>, request: Reques
             None => transports.streamable.post(request).await,
         },
         Method::GET if wants_stream(&request) => transports.sse.open(),
-        Method::GET => not_allowed("POST", "send messages by POST, or ask for a stream with Accept: text/event-stream"),
-        _ => not_allowed("GET, POST", "send messages by POST, or ask for a stream with Accept: text/event-stream"),
+        Method::GET => not_allowed(
+            "POST",
+            "send messages by POST, or ask for a stream with Accept: text/event-stream",
+        ),
+        _ => not_allowed(
+            "GET, POST",
+            "send messages by POST, or ask for a stream with Accept: text/event-stream",
+        ),
     }
 }
 
@@ -94,15 +106,24 @@ async fn nothing_here() -> Refusal {
 }
 
 fn not_allowed(allow: &'static str, message: &'static str) -> Response {
-    let mut response: Response<Body> =
-        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, RefusalCode::InvalidRequest, message).into_response();
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    let mut response: Response<Body> = Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        RefusalCode::InvalidRequest,
+        message,
+    )
+    .into_response();
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allow));
     response
 }
 
 /// The id as it stands in the query; ours need no decoding, and what does is not ours.
 fn session_id(query: Option<&str>) -> Option<String> {
-    query?.split('&').find_map(|pair| pair.strip_prefix("session_id=")).map(str::to_owned)
+    query?
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("session_id="))
+        .map(str::to_owned)
 }
 
 fn wants_stream(request: &Request) -> bool {
@@ -112,5 +133,10 @@ fn wants_stream(request: &Request) -> bool {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|entry| entry.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream")))
+        .any(|entry| {
+            entry
+                .split(';')
+                .next()
+                .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+        })
 }

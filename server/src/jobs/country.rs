@@ -60,15 +60,28 @@ mod tests {
     #[test]
     fn codes_and_names_are_unique() {
         let codes: HashSet<_> = COUNTRIES.iter().map(|country| country.code).collect();
-        let names: Vec<_> = COUNTRIES.iter().flat_map(|country| country.names.split('|')).collect();
+        let names: Vec<_> = COUNTRIES
+            .iter()
+            .flat_map(|country| country.names.split('|'))
+            .collect();
         assert_eq!(codes.len(), COUNTRIES.len());
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
     }
 
     #[test]
     fn common_names() {
-        for (name, code) in [("uk", "GB"), ("usa", "US"), ("Holland", "NL"), ("deutschland", "DE"), (" fr ", "FR")] {
-            assert_eq!(Country::find(name).map(|country| country.code), Some(code), "{name}");
+        for (name, code) in [
+            ("uk", "GB"),
+            ("usa", "US"),
+            ("Holland", "NL"),
+            ("deutschland", "DE"),
+            (" fr ", "FR"),
+        ] {
+            assert_eq!(
+                Country::find(name).map(|country| country.code),
+                Some(code),
+                "{name}"
+            );
         }
         assert_eq!(Country::find("Atlantis"), None);
         assert_eq!(Country::find(""), None);

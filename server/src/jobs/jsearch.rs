@@ -22,20 +22,30 @@ const TRIES: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is none.
-    #[error("JSearch needs a RapidAPI key: set RAPIDAPI_KEY (or RAPIDAPI_KEY_FILE), or JOB_PROVIDER=Catalogue for samples. \
-             Keys are made at https://rapidapi.com, with a subscription to the JSearch API.")]
+    #[error(
+        "JSearch needs a RapidAPI key: set RAPIDAPI_KEY (or RAPIDAPI_KEY_FILE), or JOB_PROVIDER=Catalogue for samples. \
+             Keys are made at https://rapidapi.com, with a subscription to the JSearch API."
+    )]
     NoKey,
     /// It has characters that no key has.
-    #[error("The RapidAPI key has characters that no key has. Check RAPIDAPI_KEY, or the file that RAPIDAPI_KEY_FILE names.")]
+    #[error(
+        "The RapidAPI key has characters that no key has. Check RAPIDAPI_KEY, or the file that RAPIDAPI_KEY_FILE names."
+    )]
     OddKey,
     /// 401 or 403.
-    #[error("JSearch did not accept the RapidAPI key (HTTP {0}). Check the key, and that its account is subscribed to the JSearch API.")]
+    #[error(
+        "JSearch did not accept the RapidAPI key (HTTP {0}). Check the key, and that its account is subscribed to the JSearch API."
+    )]
     Unauthorized(u16),
     /// 429.
-    #[error("The RapidAPI plan's limit of JSearch requests is used up for now (HTTP 429). Wait, or choose a larger plan.")]
+    #[error(
+        "The RapidAPI plan's limit of JSearch requests is used up for now (HTTP 429). Wait, or choose a larger plan."
+    )]
     Limited,
     /// 3xx; following it would send the key somewhere else.
-    #[error("JSearch answered with a redirect (HTTP {0}), which is not followed, so that the key stays where it belongs. Check RAPIDAPI_BASE_URL and RAPIDAPI_HOST.")]
+    #[error(
+        "JSearch answered with a redirect (HTTP {0}), which is not followed, so that the key stays where it belongs. Check RAPIDAPI_BASE_URL and RAPIDAPI_HOST."
+    )]
     Redirected(u16),
     /// Another 4xx.
     #[error("JSearch refused the search (HTTP {0}). Try other words for the role or the place.")]
@@ -50,10 +60,14 @@ pub enum Error {
     #[error("JSearch took too long to answer. Try again in a moment.")]
     Slow,
     /// An answer that is not what JSearch documents.
-    #[error("JSearch answered something that could not be understood. Try again; if it stays, its format has changed.")]
+    #[error(
+        "JSearch answered something that could not be understood. Try again; if it stays, its format has changed."
+    )]
     Garbled,
     /// TLS could not be set up.
-    #[error("The server found no CA certificates to check JSearch's identity with. Install ca-certificates, or set SSL_CERT_FILE.")]
+    #[error(
+        "The server found no CA certificates to check JSearch's identity with. Install ca-certificates, or set SSL_CERT_FILE."
+    )]
     NoTrust,
 }
 
@@ -117,17 +131,31 @@ impl JSearch {
             .retry(retries)
             .when(Error::is_passing)
             .notify(|error, wait| tracing::debug!(cause = error.category(), ?wait, "asking JSearch again"));
-        let answer = tokio::time::timeout(self.timeouts.total, tries).await.map_err(|_| Error::Slow)??;
-        let jobs: Vec<Job> = answer.data.into_iter().filter_map(wire::Posting::into_job).take(request.jobs).collect();
+        let answer = tokio::time::timeout(self.timeouts.total, tries)
+            .await
+            .map_err(|_| Error::Slow)??;
+        let jobs: Vec<Job> = answer
+            .data
+            .into_iter()
+            .filter_map(wire::Posting::into_job)
+            .take(request.jobs)
+            .collect();
         let note = jobs.is_empty().then(|| {
             "Nothing was posted for this in the last week. Try a broader role, or a larger place.".to_owned()
         });
-        Ok(Found { jobs, source: self.name(), note })
+        Ok(Found {
+            jobs,
+            source: self.name(),
+            note,
+        })
     }
 
     fn url(&self, request: &SearchRequest) -> Result<Url, Error> {
         let mut url = self.base_url.clone();
-        url.path_segments_mut().map_err(|()| Error::Unreachable)?.pop_if_empty().push("search");
+        url.path_segments_mut()
+            .map_err(|()| Error::Unreachable)?
+            .pop_if_empty()
+            .push("search");
         let mut query = request.role.clone();
         match &request.place {
             None => {}
@@ -154,7 +182,10 @@ impl JSearch {
     }
 
     async fn attempt(&self, url: Url, key: HeaderValue) -> Result<wire::Answer, Error> {
-        let client = self.client.get_or_try_init(|| client::build(&self.timeouts)).await?;
+        let client = self
+            .client
+            .get_or_try_init(|| client::build(&self.timeouts))
+            .await?;
         let call = async {
             let sent = client
                 .get(url)
@@ -176,7 +207,9 @@ impl JSearch {
             let body = client::read(sent).await?;
             serde_json::from_slice(&body).map_err(|_| Error::Garbled)
         };
-        tokio::time::timeout(self.timeouts.attempt, call).await.map_err(|_| Error::Slow)?
+        tokio::time::timeout(self.timeouts.attempt, call)
+            .await
+            .map_err(|_| Error::Slow)?
     }
 }
 

@@ -29,16 +29,19 @@ impl Key {
     /// Reads nothing yet.
     #[must_use]
     pub fn new(source: KeySource) -> Self {
-        Self(Arc::new(Inner { source, read: Mutex::default() }))
+        Self(Arc::new(Inner {
+            source,
+            read: Mutex::default(),
+        }))
     }
 
     /// The file's content, if it is there and not empty; else the value, if one was given.
     #[must_use]
     pub fn get(&self) -> Option<SecretString> {
-        self.from_file().or_else(|| self.0.source.value.clone())
+        self.in_file().or_else(|| self.0.source.value.clone())
     }
 
-    fn from_file(&self) -> Option<SecretString> {
+    fn in_file(&self) -> Option<SecretString> {
         let path = self.0.source.file.as_deref()?;
         let mut read = self.0.read.lock();
         match &*read {
@@ -81,8 +84,15 @@ mod tests {
     #[test]
     fn a_file_wins_when_it_holds_something() {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
-        let source = KeySource { file: Some(file.path().into()), value: Some("from-env".into()) };
-        assert_eq!(get(source.clone()).as_deref(), Some("from-env"), "an empty file is no key");
+        let source = KeySource {
+            file: Some(file.path().into()),
+            value: Some("from-env".into()),
+        };
+        assert_eq!(
+            get(source.clone()).as_deref(),
+            Some("from-env"),
+            "an empty file is no key"
+        );
         std::fs::write(file.path(), "from-file\n").expect("written");
         assert_eq!(get(source).as_deref(), Some("from-file"));
     }
@@ -90,6 +100,12 @@ mod tests {
     #[test]
     fn no_file_and_no_value_is_no_key() {
         assert_eq!(get(KeySource::default()), None);
-        assert_eq!(get(KeySource { file: Some("/nonexistent/key".into()), value: None }), None);
+        assert_eq!(
+            get(KeySource {
+                file: Some("/nonexistent/key".into()),
+                value: None
+            }),
+            None
+        );
     }
 }

@@ -79,7 +79,13 @@ impl Jobs {
     pub fn new(settings: &JobSettings, metrics: Metrics) -> Self {
         let key = Key::new(settings.key.clone());
         let jsearch = JSearch::new(settings, key.clone());
-        Self(Arc::new(Inner { choice: settings.provider, key, jsearch, catalogue: Catalogue::default(), metrics }))
+        Self(Arc::new(Inner {
+            choice: settings.provider,
+            key,
+            jsearch,
+            catalogue: Catalogue::default(),
+            metrics,
+        }))
     }
 
     /// Searches with the provider that the settings choose, at this moment.
@@ -90,9 +96,8 @@ impl Jobs {
         let inner = &*self.0;
         let provider: &dyn Provider = match inner.choice {
             ProviderChoice::JSearch => &inner.jsearch,
-            ProviderChoice::Catalogue => &inner.catalogue,
             ProviderChoice::Auto if inner.key.get().is_some() => &inner.jsearch,
-            ProviderChoice::Auto => &inner.catalogue,
+            ProviderChoice::Auto | ProviderChoice::Catalogue => &inner.catalogue,
         };
         let result = provider.search(request).await;
         let outcome = match &result {

@@ -32,7 +32,11 @@ impl Place {
     #[must_use]
     pub fn city(city: &str, country: &'static Country) -> Self {
         let city = city.split(',').next().unwrap_or(city).trim().to_owned();
-        if is_remote(&city) { Self::Remote } else { Self::City { city, country } }
+        if is_remote(&city) {
+            Self::Remote
+        } else {
+            Self::City { city, country }
+        }
     }
 
     /// Understands what can be understood, and keeps the rest as it is. A two-letter ending is left alone when
@@ -43,7 +47,10 @@ impl Place {
         if is_remote(text) {
             return Self::Remote;
         }
-        let keep = |head: &str| Self::Text { text: text.to_owned(), head: head.trim().to_owned() };
+        let keep = |head: &str| Self::Text {
+            text: text.to_owned(),
+            head: head.trim().to_owned(),
+        };
         match text.rsplit_once(',') {
             None => Country::find(text).map_or_else(|| keep(text), Self::Country),
             Some((front, last)) => {
@@ -97,9 +104,19 @@ mod tests {
 
     #[test]
     fn a_city_with_its_country_is_understood() {
-        for text in ["Berlin, Germany", "berlin, germany", "Berlin, Berlin, Germany", "Berlin, Deutschland"] {
-            let Place::City { city, country } = Place::parse(text) else { panic!("{text}") };
-            assert!(city.eq_ignore_ascii_case("berlin") && country.code == "DE", "{text}");
+        for text in [
+            "Berlin, Germany",
+            "berlin, germany",
+            "Berlin, Berlin, Germany",
+            "Berlin, Deutschland",
+        ] {
+            let Place::City { city, country } = Place::parse(text) else {
+                panic!("{text}")
+            };
+            assert!(
+                city.eq_ignore_ascii_case("berlin") && country.code == "DE",
+                "{text}"
+            );
         }
         assert_eq!(Place::parse("Zürich, CH").to_string(), "Zürich, Switzerland");
     }
@@ -114,7 +131,10 @@ mod tests {
 
     #[test]
     fn a_country_alone_remote_and_the_rest() {
-        assert_eq!(Place::parse("Netherlands").country().map(|country| country.code), Some("NL"));
+        assert_eq!(
+            Place::parse("Netherlands").country().map(|country| country.code),
+            Some("NL")
+        );
         assert_eq!(Place::parse("Remote"), Place::Remote);
         assert!(matches!(Place::parse("Bay Area"), Place::Text { .. }));
     }

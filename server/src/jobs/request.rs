@@ -49,7 +49,9 @@ impl Platform {
     /// The platform called `name`, however it is spelt.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|platform| platform.name().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|platform| platform.name().eq_ignore_ascii_case(name))
     }
 
     /// Its name, in lower case.

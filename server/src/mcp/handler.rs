@@ -52,11 +52,25 @@ impl Handler {
     /// A handler for all eras.
     #[must_use]
     pub fn new(names: &NameSettings, jobs: Jobs, metrics: Metrics) -> Self {
-        let capabilities = ServerCapabilities::builder().enable_tools().enable_prompts().build();
-        let identity = Implementation::new(names.app.clone(), env!("CARGO_PKG_VERSION")).with_title("IAM job search");
-        let config = ServerConfig::new(capabilities).with_server_info(identity).with_instructions(INSTRUCTIONS);
-        let shared = Shared { tools: Tools::new(jobs), prompts: Prompts::new(names), config, metrics };
-        Self { shared: Arc::new(shared), eras: Eras::All }
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_prompts()
+            .build();
+        let identity =
+            Implementation::new(names.app.clone(), env!("CARGO_PKG_VERSION")).with_title("IAM job search");
+        let config = ServerConfig::new(capabilities)
+            .with_server_info(identity)
+            .with_instructions(INSTRUCTIONS);
+        let shared = Shared {
+            tools: Tools::new(jobs),
+            prompts: Prompts::new(names),
+            config,
+            metrics,
+        };
+        Self {
+            shared: Arc::new(shared),
+            eras: Eras::All,
+        }
     }
 
     /// The same handler, for a transport that carries `eras`.
@@ -107,7 +121,10 @@ impl ServerHandler for Handler {
     ) -> Result<CallToolResponse, ErrorData> {
         let Some(tool) = self.shared.tools.find(&request.name) else {
             self.shared.metrics.tool_call("other").ended("protocol_error");
-            return Err(ErrorData::invalid_params(format!("there is no tool \"{}\"", request.name), None));
+            return Err(ErrorData::invalid_params(
+                format!("there is no tool \"{}\"", request.name),
+                None,
+            ));
         };
         let timed = self.shared.metrics.tool_call(tool.name());
         let arguments = request.arguments.unwrap_or_default();
@@ -118,7 +135,11 @@ impl ServerHandler for Handler {
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),
             result = tool.call(arguments) => result,
         };
-        timed.ended(if result.is_error == Some(true) { "tool_error" } else { "ok" });
+        timed.ended(if result.is_error == Some(true) {
+            "tool_error"
+        } else {
+            "ok"
+        });
         Ok(result.into())
     }
 
@@ -127,9 +148,11 @@ impl ServerHandler for Handler {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        Ok(ListPromptsResult::with_all_items(self.shared.prompts.definitions())
-            .with_ttl_ms(LIST_TTL_MS)
-            .with_cache_scope(CacheScope::Public))
+        Ok(
+            ListPromptsResult::with_all_items(self.shared.prompts.definitions())
+                .with_ttl_ms(LIST_TTL_MS)
+                .with_cache_scope(CacheScope::Public),
+        )
     }
 
     async fn get_prompt(

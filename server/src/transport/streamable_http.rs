@@ -52,7 +52,11 @@ impl StreamableHttp {
             .disable_allowed_hosts()
             .disable_allowed_origins();
         let handler = handler.clone().serving(Eras::All);
-        Self(StreamableHttpService::new(move || Ok(handler.clone()), NeverSessionManager::default().into(), config))
+        Self(StreamableHttpService::new(
+            move || Ok(handler.clone()),
+            NeverSessionManager::default().into(),
+            config,
+        ))
     }
 
     /// Answers one message.
@@ -63,7 +67,10 @@ impl StreamableHttp {
             Err(error) => return Refusal::from(error).into(),
         };
         accept_both(&mut head.headers);
-        let answer = self.0.handle(Request::from_parts(head, Full::new(body.clone()))).await;
+        let answer = self
+            .0
+            .handle(Request::from_parts(head, Full::new(body.clone())))
+            .await;
         explain(answer.map(Body::new), &body).await
     }
 }
@@ -73,7 +80,9 @@ impl StreamableHttp {
 fn accept_both(headers: &mut HeaderMap) {
     let mut given = headers.get_all(header::ACCEPT).iter().peekable();
     let anything = given.peek().is_none()
-        || given.filter_map(|value| value.to_str().ok()).any(|value| value.contains("*/*"));
+        || given
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.contains("*/*"));
     if anything {
         headers.insert(header::ACCEPT, BOTH);
     }
@@ -91,7 +100,9 @@ async fn explain(answer: Response, sent: &Bytes) -> Response {
         return answer;
     }
     let status = answer.status();
-    let text = to_bytes(answer.into_body(), REFUSAL_BYTES).await.unwrap_or_default();
+    let text = to_bytes(answer.into_body(), REFUSAL_BYTES)
+        .await
+        .unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     if status == StatusCode::UNSUPPORTED_MEDIA_TYPE && text.starts_with("fail to deserialize") {
         return not_a_message(sent).into();
@@ -105,12 +116,18 @@ async fn explain(answer: Response, sent: &Bytes) -> Response {
 /// What to say to a body that is no message.
 pub(super) fn not_a_message(sent: &[u8]) -> Refusal {
     let (code, message) = match serde_json::from_slice::<serde_json::Value>(sent) {
-        Err(error) => (RefusalCode::ParseError, format!("the message is not JSON: {error}")),
+        Err(error) => (
+            RefusalCode::ParseError,
+            format!("the message is not JSON: {error}"),
+        ),
         Ok(serde_json::Value::Array(_)) => (
             RefusalCode::InvalidRequest,
             "batches are not part of the protocol any more; send one message at a time".to_owned(),
         ),
-        Ok(_) => (RefusalCode::InvalidRequest, "the message is not JSON-RPC 2.0 as MCP uses it".to_owned()),
+        Ok(_) => (
+            RefusalCode::InvalidRequest,
+            "the message is not JSON-RPC 2.0 as MCP uses it".to_owned(),
+        ),
     };
     Refusal::new(StatusCode::BAD_REQUEST, code, message)
 }

@@ -33,7 +33,11 @@ async fn jsearch(server: &MockServer) -> JSearch {
     let key = Key::new(settings.key.clone());
     let jsearch = JSearch::new(&settings, key);
     // Not part of what is timed: it reads the CA certificates.
-    jsearch.client.get_or_try_init(|| client::build(&jsearch.timeouts)).await.expect("a client");
+    jsearch
+        .client
+        .get_or_try_init(|| client::build(&jsearch.timeouts))
+        .await
+        .expect("a client");
     jsearch
 }
 
@@ -65,7 +69,10 @@ fn postings(ids: &[&str]) -> ResponseTemplate {
 
 async fn answering(template: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
-    Mock::given(method("GET")).respond_with(template).mount(&server).await;
+    Mock::given(method("GET"))
+        .respond_with(template)
+        .mount(&server)
+        .await;
     server
 }
 
@@ -122,17 +129,42 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn a_passing_failure_is_tried_again() {
     let server = MockServer::start().await;
-    Mock::given(method("GET")).respond_with(ResponseTemplate::new(500)).up_to_n_times(2).mount(&server).await;
-    Mock::given(method("GET")).respond_with(postings(&["a"])).mount(&server).await;
-    assert_eq!(jsearch(&server).await.find(&request()).await.expect("found").jobs.len(), 1);
-    assert_eq!(error_of(ResponseTemplate::new(503)).await, (Error::Unwell(503), 3));
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(500))
+        .up_to_n_times(2)
+        .mount(&server)
+        .await;
+    Mock::given(method("GET"))
+        .respond_with(postings(&["a"]))
+        .mount(&server)
+        .await;
+    assert_eq!(
+        jsearch(&server)
+            .await
+            .find(&request())
+            .await
+            .expect("found")
+            .jobs
+            .len(),
+        1
+    );
+    assert_eq!(
+        error_of(ResponseTemplate::new(503)).await,
+        (Error::Unwell(503), 3)
+    );
 }
 
 #[tokio::test]
 async fn what_another_try_cannot_mend_is_told_at_once() {
-    assert_eq!(error_of(ResponseTemplate::new(403)).await, (Error::Unauthorized(403), 1));
+    assert_eq!(
+        error_of(ResponseTemplate::new(403)).await,
+        (Error::Unauthorized(403), 1)
+    );
     assert_eq!(error_of(ResponseTemplate::new(429)).await, (Error::Limited, 1));
-    assert_eq!(error_of(ResponseTemplate::new(400)).await, (Error::Refused(400), 1));
+    assert_eq!(
+        error_of(ResponseTemplate::new(400)).await,
+        (Error::Refused(400), 1)
+    );
     let garbled = ResponseTemplate::new(200).set_body_string("<html>");
     assert_eq!(error_of(garbled).await, (Error::Garbled, 1));
 }
@@ -152,7 +184,14 @@ async fn postings_that_are_none_are_left_out() {
     let data = json!({ "data": [{}, { "job_id": "x" }, script, posting("a")] });
     let server = answering(ResponseTemplate::new(200).set_body_json(data)).await;
     let found = jsearch(&server).await.find(&request()).await.expect("found");
-    assert_eq!(found.jobs.iter().map(|job| job.job_id.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(
+        found
+            .jobs
+            .iter()
+            .map(|job| job.job_id.as_str())
+            .collect::<Vec<_>>(),
+        ["a"]
+    );
 }
 
 #[tokio::test]

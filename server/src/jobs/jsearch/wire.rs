@@ -13,7 +13,6 @@ pub(super) struct Answer {
 /// One posting.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-#[expect(clippy::struct_field_names, reason = "JSearch's names")]
 pub(super) struct Posting {
     job_id: Option<String>,
     job_title: Option<String>,
@@ -42,8 +41,10 @@ impl Posting {
         let apply_link = text(self.job_apply_link)
             // Anything else could run a program when a person clicks on it.
             .filter(|link| link.starts_with("https://") || link.starts_with("http://"))?;
-        let location: Vec<_> =
-            [self.job_city, self.job_state, self.job_country].into_iter().filter_map(text).collect();
+        let location: Vec<_> = [self.job_city, self.job_state, self.job_country]
+            .into_iter()
+            .filter_map(text)
+            .collect();
         Some(Job {
             job_id: text(self.job_id)?,
             title: text(self.job_title)?,
@@ -55,7 +56,8 @@ impl Posting {
             },
             description: text(self.job_description).unwrap_or_default(),
             apply_link,
-            posted_at: text(self.job_posted_at_datetime_utc).and_then(|time| time.get(..10).map(str::to_owned)),
+            posted_at: text(self.job_posted_at_datetime_utc)
+                .and_then(|time| time.get(..10).map(str::to_owned)),
             employment_type: text(self.job_employment_type).map(|kind| employment(&kind)),
             remote,
             salary,

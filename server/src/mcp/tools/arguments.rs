@@ -59,11 +59,15 @@ pub(super) enum Error {
     NoRole,
     #[error("The role is too long: use a job title and a skill or two, {MAX_TEXT} characters at most.")]
     LongRole,
-    #[error("A city needs its country, because many cities share a name: add country, by name or two-letter \
-             code, like \"Germany\" or \"DE\"; or write both in location, like \"Berlin, Germany\".")]
+    #[error(
+        "A city needs its country, because many cities share a name: add country, by name or two-letter \
+             code, like \"Germany\" or \"DE\"; or write both in location, like \"Berlin, Germany\"."
+    )]
     NoCountry,
-    #[error("\"{0}\" is not a country I know. Use its English name or its ISO 3166-1 alpha-2 code, like \
-             \"Germany\" or \"DE\".")]
+    #[error(
+        "\"{0}\" is not a country I know. Use its English name or its ISO 3166-1 alpha-2 code, like \
+             \"Germany\" or \"DE\"."
+    )]
     Country(String),
     #[error("\"{0}\" is not a platform I know: use linkedin, indeed or glassdoor, or leave it out for all.")]
     Platform(String),
@@ -97,7 +101,9 @@ pub(super) fn parse(arguments: &JsonObject) -> Result<Parsed, Error> {
         (Some(_), None) => return Err(Error::NoCountry),
         (city, Some(country)) => {
             let country = Country::find(&country).ok_or_else(|| Error::Country(short(&country)))?;
-            Some(city.map_or(Place::Country(country), |city| Place::city(&short(&city), country)))
+            Some(city.map_or(Place::Country(country), |city| {
+                Place::city(&short(&city), country)
+            }))
         }
         (None, None) => location.map(|location| Place::parse(&short(&location))),
     };
@@ -108,7 +114,9 @@ pub(super) fn parse(arguments: &JsonObject) -> Result<Parsed, Error> {
     };
     let jobs = number(arguments, "num_jobs", 1, MAX_JOBS)?;
     let pages = number(arguments, "num_pages", 1, MAX_PAGES)?;
-    let jobs = jobs.or_else(|| pages.map(|pages| (pages * PAGE_SIZE).min(MAX_JOBS))).unwrap_or(DEFAULT_JOBS);
+    let jobs = jobs
+        .or_else(|| pages.map(|pages| (pages * PAGE_SIZE).min(MAX_JOBS)))
+        .unwrap_or(DEFAULT_JOBS);
     let pages = pages.unwrap_or(1).max(jobs.div_ceil(PAGE_SIZE));
     let slice = match arguments.get("slice_job_description") {
         // Some clients know it as a switch.
@@ -116,7 +124,17 @@ pub(super) fn parse(arguments: &JsonObject) -> Result<Parsed, Error> {
         Some(Value::Bool(false)) => None,
         _ => number(arguments, "slice_job_description", 0, 100_000)?,
     };
-    Ok(Parsed { request: SearchRequest { role, place, platform, jobs, pages }, slice, notes })
+    Ok(Parsed {
+        request: SearchRequest {
+            role,
+            place,
+            platform,
+            jobs,
+            pages,
+        },
+        slice,
+        notes,
+    })
 }
 
 /// Models like to fill in what they do not know with nothing.
@@ -132,12 +150,19 @@ fn text(arguments: &JsonObject, name: &'static str) -> Result<Option<String>, Er
 }
 
 /// Numbers come as numbers, as `5.0`, and as text.
-fn number(arguments: &JsonObject, name: &'static str, min: usize, max: usize) -> Result<Option<usize>, Error> {
+fn number(
+    arguments: &JsonObject,
+    name: &'static str,
+    min: usize,
+    max: usize,
+) -> Result<Option<usize>, Error> {
     let number = match arguments.get(name) {
         None | Some(Value::Null) => return Ok(None),
-        Some(Value::Number(number)) => {
-            number.as_u64().or_else(|| number.as_f64().and_then(|number| format!("{number}").parse().ok()))
-        }
+        Some(Value::Number(number)) => number.as_u64().or_else(|| {
+            number
+                .as_f64()
+                .and_then(|number| format!("{number}").parse().ok())
+        }),
         Some(Value::String(text)) if text.trim().is_empty() => return Ok(None),
         Some(Value::String(text)) => text.trim().parse().ok(),
         Some(_) => None,
@@ -146,7 +171,11 @@ fn number(arguments: &JsonObject, name: &'static str, min: usize, max: usize) ->
         .and_then(|number| usize::try_from(number).ok())
         .filter(|number| (min..=max).contains(number))
         .map(Some)
-        .ok_or(Error::Range { name, min: min as u64, max: max as u64 })
+        .ok_or(Error::Range {
+            name,
+            min: min as u64,
+            max: max as u64,
+        })
 }
 
 fn short(text: &str) -> String {
@@ -160,7 +189,9 @@ mod tests {
     use super::*;
 
     fn parsed(arguments: Value) -> Result<Parsed, Error> {
-        let Value::Object(arguments) = arguments else { panic!("an object") };
+        let Value::Object(arguments) = arguments else {
+            panic!("an object")
+        };
         parse(&arguments)
     }
 
@@ -180,7 +211,10 @@ mod tests {
                            "num_jobs": 3, "slice_job_description": 80 });
         let Parsed { request, slice, .. } = parsed(call).expect("valid");
         assert_eq!(request.place.expect("a place").to_string(), "Berlin, Germany");
-        assert_eq!((request.platform, request.jobs, slice), (Some(Platform::LinkedIn), 3, Some(80)));
+        assert_eq!(
+            (request.platform, request.jobs, slice),
+            (Some(Platform::LinkedIn), 3, Some(80))
+        );
     }
 
     #[test]
@@ -195,9 +229,21 @@ mod tests {
     #[test]
     fn numbers_are_read_as_models_write_them() {
         for jobs in [json!(7), json!("7"), json!(7.0)] {
-            assert_eq!(parsed(json!({ "role": "x", "num_jobs": jobs })).expect("valid").request.jobs, 7);
+            assert_eq!(
+                parsed(json!({ "role": "x", "num_jobs": jobs }))
+                    .expect("valid")
+                    .request
+                    .jobs,
+                7
+            );
         }
-        assert_eq!(parsed(json!({ "role": "x", "num_jobs": null, "city": "" })).expect("valid").request.jobs, 5);
+        assert_eq!(
+            parsed(json!({ "role": "x", "num_jobs": null, "city": "" }))
+                .expect("valid")
+                .request
+                .jobs,
+            5
+        );
     }
 
     #[test]
@@ -208,8 +254,14 @@ mod tests {
             (json!({ "role": "  " }), Error::NoRole),
             (json!({ "role": 5 }), Error::Text("role")),
             (json!({ "role": "x", "city": "Berlin" }), Error::NoCountry),
-            (json!({ "role": "x", "country": "Atlantis" }), Error::Country("Atlantis".to_owned())),
-            (json!({ "role": "x", "platform": "fax" }), Error::Platform("fax".to_owned())),
+            (
+                json!({ "role": "x", "country": "Atlantis" }),
+                Error::Country("Atlantis".to_owned()),
+            ),
+            (
+                json!({ "role": "x", "platform": "fax" }),
+                Error::Platform("fax".to_owned()),
+            ),
             (json!({ "role": "x", "num_jobs": 21 }), range("num_jobs", 20)),
             (json!({ "role": "x", "num_jobs": 2.5 }), range("num_jobs", 20)),
             (json!({ "role": "x", "num_pages": 0 }), range("num_pages", 10)),

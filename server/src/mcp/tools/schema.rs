@@ -1,7 +1,7 @@
 //! JSON Schemas that every client can read.
 //!
 //! schemars writes `"format": "uint32"`, which AJV warns about at each validation, and
-//! `"type": ["string", "null"]` for an optional field, which the OpenAPI subset of some models refuses
+//! `"type": ["string", "null"]` for an optional field, which the `OpenAPI` subset of some models refuses
 //! (Inspector `--strict`). Here the former go, and the latter become plain types that may be left out.
 
 use std::sync::Arc;
@@ -30,24 +30,7 @@ pub fn of<T: JsonSchema>() -> Arc<JsonObject> {
 
 fn portable(schema: &mut Schema) {
     if let Some(object) = schema.as_object_mut() {
-        if object.get("format").and_then(Value::as_str).is_some_and(|format| {
-            format.starts_with("int") || format.starts_with("uint") || matches!(format, "float" | "double")
-        }) {
-            object.remove("format");
-        }
-        if let Some(Value::Array(types)) = object.get_mut("type") {
-            types.retain(|kind| kind != "null");
-            if let [only] = types.as_slice() {
-                let only = only.clone();
-                object.insert("type".to_owned(), only);
-            }
-        }
-        if let Some(Value::Array(values)) = object.get_mut("enum") {
-            values.retain(|value| !value.is_null());
-        }
-        if object.get("default").is_some_and(Value::is_null) {
-            object.remove("default");
-        }
+        // First, since what it brings up is looked at below.
         if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
             choices.retain(|choice| choice.get("type").is_none_or(|kind| kind != "null"));
             if let [Value::Object(only)] = choices.as_slice() {
@@ -58,8 +41,51 @@ fn portable(schema: &mut Schema) {
                 }
             }
         }
+        if object
+            .get("format")
+            .and_then(Value::as_str)
+            .is_some_and(|format| {
+                format.starts_with("int")
+                    || format.starts_with("uint")
+                    || matches!(format, "float" | "double")
+            })
+        {
+            object.remove("format");
+        }
+        if let Some(Value::Array(types)) = object.get_mut("type") {
+            types.retain(|kind| kind != "null");
+            if let [only] = types.as_slice() {
+                let only = only.clone();
+                object.insert("type".to_owned(), only);
+            }
+        }
+        if let Some(Value::String(text)) = object.get_mut("description") {
+            // Doc comments are wrapped for readers of the source.
+            *text = text.replace('\n', " ");
+        }
+        if let Some(values) = object.get("oneOf").and_then(constants) {
+            object.remove("oneOf");
+            object.insert("type".to_owned(), "string".into());
+            object.insert("enum".to_owned(), values);
+        }
+        if let Some(Value::Array(values)) = object.get_mut("enum") {
+            values.retain(|value| !value.is_null());
+        }
+        if object.get("default").is_some_and(Value::is_null) {
+            object.remove("default");
+        }
     }
     transform_subschemas(&mut portable, schema);
+}
+
+/// The values of an enum whose variants have comments, which schemars writes as a choice of constants.
+fn constants(choices: &Value) -> Option<Value> {
+    choices
+        .as_array()?
+        .iter()
+        .map(|choice| choice.get("const").cloned())
+        .collect::<Option<Vec<_>>>()
+        .map(Value::Array)
 }
 
 #[cfg(test)]
@@ -73,6 +99,7 @@ mod tests {
         amount: f64,
         maybe: Option<String>,
         nested: Option<Nested>,
+        choice: Option<Choice>,
     }
 
     #[derive(JsonSchema)]
@@ -82,12 +109,22 @@ mod tests {
         number: Option<i64>,
     }
 
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    enum Choice {
+        /// One.
+        One,
+        /// Two.
+        Two,
+    }
+
     #[test]
     fn no_formats_no_nulls_no_references() {
         let text = serde_json::to_string(&*of::<Everything>()).expect("JSON");
-        for bad in ["\"format\"", "null", "$ref", "$defs", "anyOf"] {
+        for bad in ["\"format\"", "null", "$ref", "$defs", "anyOf", "oneOf"] {
             assert!(!text.contains(bad), "{bad} in {text}");
         }
+        assert!(text.contains(r#""enum":["One","Two"]"#), "{text}");
         assert!(text.contains(r#""required":["count","amount"]"#), "{text}");
     }
 }

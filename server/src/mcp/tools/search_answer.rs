@@ -26,14 +26,25 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn new(found: Found, parsed: &Parsed) -> Self {
-        let Found { mut jobs, source, note } = found;
+        let Found {
+            mut jobs,
+            source,
+            note,
+        } = found;
         if let Some(limit) = parsed.slice {
             for job in &mut jobs {
                 job.description = clipped(&job.description, limit);
             }
         }
-        let notes: Vec<_> = note.into_iter().chain(parsed.notes.iter().map(|&note| note.to_owned())).collect();
-        Self { jobs, source, note: (!notes.is_empty()).then(|| notes.join(" ")) }
+        let notes: Vec<_> = note
+            .into_iter()
+            .chain(parsed.notes.iter().map(|&note| note.to_owned()))
+            .collect();
+        Self {
+            jobs,
+            source,
+            note: (!notes.is_empty()).then(|| notes.join(" ")),
+        }
     }
 
     pub(super) fn text(&self, request: &SearchRequest) -> String {
@@ -53,7 +64,14 @@ impl Answer {
         }
         for (index, job) in self.jobs.iter().enumerate() {
             let sample = if job.sample { " (sample)" } else { "" };
-            writeln!(text, "\n{}. {}{sample}\n   {}, {}", index + 1, job.title, job.company, job.location)?;
+            writeln!(
+                text,
+                "\n{}. {}{sample}\n   {}, {}",
+                index + 1,
+                job.title,
+                job.company,
+                job.location
+            )?;
             let facts: Vec<_> = [
                 job.employment_type.clone(),
                 job.remote.then(|| "remote".to_owned()),

@@ -28,8 +28,10 @@ impl SearchJobs {
     /// The tool, on top of a job search.
     #[must_use]
     pub fn new(jobs: Jobs) -> Self {
-        let annotations =
-            ToolAnnotations::with_title("Search jobs").read_only(true).idempotent(true).open_world(true);
+        let annotations = ToolAnnotations::with_title("Search jobs")
+            .read_only(true)
+            .idempotent(true)
+            .open_world(true);
         let mut definition = Definition::new(NAME, DESCRIPTION, schema::of::<Arguments>());
         definition.title = Some("Search jobs".to_owned());
         definition.output_schema = Some(schema::of::<Answer>());

@@ -78,7 +78,11 @@ impl Transport<RoleServer> for OneCall {
                 answered.cancel();
             }
             // Whoever asked a cancelled call has been told all there is; that is no failure.
-            if sent || call.token().is_cancelled() { Ok(()) } else { Err(Unwanted) }
+            if sent || call.token().is_cancelled() {
+                Ok(())
+            } else {
+                Err(Unwanted)
+            }
         }
     }
 

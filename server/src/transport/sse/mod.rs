@@ -32,8 +32,10 @@ use crate::{
 };
 
 /// Tells nginx and its like to pass events on as they come.
-const UNBUFFERED: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+const UNBUFFERED: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("x-accel-buffering"),
+    HeaderValue::from_static("no"),
+);
 
 /// The transport's routes. Clones share its sessions.
 #[derive(Debug, Clone)]
@@ -47,7 +49,10 @@ impl Sse {
     #[must_use]
     pub fn new(handler: &Handler, sessions: Arc<Sessions>) -> Self {
         // Clients that know 2026-07-28 must not negotiate it here: it has no such transport.
-        Self { handler: handler.clone().serving(Eras::Initialize), sessions }
+        Self {
+            handler: handler.clone().serving(Eras::Initialize),
+            sessions,
+        }
     }
 
     /// `GET`: opens a session and its stream.
@@ -70,7 +75,12 @@ impl Sse {
         let session = match self.sessions.find(id) {
             Ok(session) => session,
             Err(error) => {
-                return Refusal::new(StatusCode::NOT_FOUND, RefusalCode::InvalidRequest, error.to_string()).into();
+                return Refusal::new(
+                    StatusCode::NOT_FOUND,
+                    RefusalCode::InvalidRequest,
+                    error.to_string(),
+                )
+                .into();
             }
         };
         let (head, body) = request.into_parts();
@@ -109,7 +119,11 @@ impl Sse {
 
 fn refuse(refused: Refused) -> Refusal {
     match refused {
-        Refused::SameId => Refusal::new(StatusCode::BAD_REQUEST, RefusalCode::InvalidRequest, refused.to_string()),
+        Refused::SameId => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            RefusalCode::InvalidRequest,
+            refused.to_string(),
+        ),
         Refused::TooMany | Refused::Unread => Refusal::unavailable(refused.to_string()),
     }
 }
@@ -120,7 +134,10 @@ fn accepted() -> Response {
 }
 
 fn event_stream(body: Body) -> Response {
-    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    let kind = (
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
     let fresh = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     ([kind, fresh, UNBUFFERED], body).into_response()
 }

@@ -67,7 +67,12 @@ impl Sessions {
     /// No session yet, and `limit` at most.
     #[must_use]
     pub fn new(sealer: Sealer, limit: usize, metrics: Metrics) -> Self {
-        Self { sealer, table: Mutex::default(), limit, metrics }
+        Self {
+            sealer,
+            table: Mutex::default(),
+            limit,
+            metrics,
+        }
     }
 
     /// Opens a session; it ends with its stream.
@@ -90,7 +95,15 @@ impl Sessions {
         }
         self.metrics.sessions_opened.inc();
         self.metrics.streams_open.inc();
-        Ok(EventStream::new(&id, events, Lease { sessions: Arc::clone(self), key, end }))
+        Ok(EventStream::new(
+            &id,
+            events,
+            Lease {
+                sessions: Arc::clone(self),
+                key,
+                end,
+            },
+        ))
     }
 
     /// The session called `id`.
@@ -104,7 +117,10 @@ impl Sessions {
             .map_err(FindError::from)
             .and_then(|key| self.table.lock().open.get(&key).cloned().ok_or(FindError::Ended));
         if let Err(error) = &found {
-            self.metrics.sessions_refused.get_or_create(&vec![("cause", error.category())]).inc();
+            self.metrics
+                .sessions_refused
+                .get_or_create(&vec![("cause", error.category())])
+                .inc();
         }
         found
     }
@@ -158,7 +174,11 @@ impl Drop for Lease {
         let cause = self.end.cause();
         self.end.now(cause);
         self.sessions.metrics.streams_open.dec();
-        self.sessions.metrics.sessions_ended.get_or_create(&vec![("cause", cause.category())]).inc();
+        self.sessions
+            .metrics
+            .sessions_ended
+            .get_or_create(&vec![("cause", cause.category())])
+            .inc();
     }
 }
 
@@ -171,8 +191,8 @@ mod tests {
         Arc::new(Sessions::new(sealer, limit, Metrics::new().0))
     }
 
-    #[test]
-    fn the_cap_holds_and_an_ended_stream_makes_room() {
+    #[tokio::test]
+    async fn the_cap_holds_and_an_ended_stream_makes_room() {
         let sessions = sessions(1);
         let first = sessions.open().expect("room");
         assert_eq!(sessions.open().err(), Some(OpenError::Full));
@@ -181,8 +201,8 @@ mod tests {
         assert!(sessions.open().is_ok());
     }
 
-    #[test]
-    fn a_closed_table_opens_nothing() {
+    #[tokio::test]
+    async fn a_closed_table_opens_nothing() {
         let sessions = sessions(10);
         let _stream = sessions.open().expect("room");
         sessions.close();
@@ -195,6 +215,9 @@ mod tests {
         let sessions = sessions(10);
         let (_, id) = sessions.sealer.seal().expect("sealed");
         assert_eq!(sessions.find(&id).err(), Some(FindError::Ended));
-        assert_eq!(sessions.find("made-up").err().map(FindError::category), Some("forged"));
+        assert_eq!(
+            sessions.find("made-up").err().map(FindError::category),
+            Some("forged")
+        );
     }
 }

@@ -121,7 +121,12 @@ impl Session {
     #[must_use]
     pub fn new(end: Arc<End>) -> (Arc<Self>, mpsc::Receiver<Bytes>) {
         let (outbox, events) = mpsc::channel(BACKLOG);
-        let session = Self { outbox, calls: Mutex::default(), client: OnceLock::new(), end };
+        let session = Self {
+            outbox,
+            calls: Mutex::default(),
+            client: OnceLock::new(),
+            end,
+        };
         (Arc::new(session), events)
     }
 
@@ -169,7 +174,11 @@ impl Session {
         }
         let token = self.end.token.child_token();
         calls.insert(id.clone(), token.clone());
-        Ok(Call { session: Arc::clone(self), id, token })
+        Ok(Call {
+            session: Arc::clone(self),
+            id,
+            token,
+        })
     }
 
     /// Cancels a call; the protocol asks that none of its answers follow.
@@ -206,12 +215,11 @@ impl Call {
         tokio::select! {
             biased;
             () = self.token.cancelled() => false,
-            sent = tokio::time::timeout(STALL_LIMIT, self.session.outbox.send(event)) => match sent {
-                Ok(sent) => sent.is_ok(),
-                Err(_) => {
+            sent = tokio::time::timeout(STALL_LIMIT, self.session.outbox.send(event)) => {
+                if sent.is_err() {
                     self.session.end.now(Ended::Stalled);
-                    false
                 }
+                matches!(sent, Ok(Ok(())))
             }
         }
     }
@@ -247,7 +255,9 @@ mod tests {
     #[test]
     fn calls_in_flight_are_bounded() {
         let (session, _events) = session();
-        let _calls: Vec<_> = (0..64).map(|number| session.begin(id(number)).expect("room")).collect();
+        let _calls: Vec<_> = (0..64)
+            .map(|number| session.begin(id(number)).expect("room"))
+            .collect();
         assert_eq!(session.begin(id(64)).err(), Some(Refused::TooMany));
     }
 

@@ -62,7 +62,11 @@ impl Sealer {
         let mut own = [0; 32];
         random.fill(&mut own)?;
         let key = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, key.unwrap_or(&own))?);
-        Ok(Self { key, random, instance })
+        Ok(Self {
+            key,
+            random,
+            instance,
+        })
     }
 
     /// Makes up a session's key and its id.
@@ -97,8 +101,10 @@ impl Sealer {
         }
         let (nonce, text) = sealed[1..].split_at_mut(NONCE_LEN);
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Error::Forged)?;
-        let plain =
-            self.key.open_in_place(nonce, Aad::from([VERSION]), text).map_err(|_| Error::Forged)?;
+        let plain = self
+            .key
+            .open_in_place(nonce, Aad::from([VERSION]), text)
+            .map_err(|_| Error::Forged)?;
         let (instance, session) = plain.split_at(INSTANCE_LEN);
         if instance != self.instance {
             return Err(Error::Foreign);
@@ -124,7 +130,11 @@ mod tests {
         let sealer = sealer();
         let (key, id) = sealer.seal().expect("sealed");
         assert_eq!(sealer.open(&id), Ok(key));
-        assert!(id.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'&'), "{id}");
+        assert!(
+            id.bytes()
+                .all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'&'),
+            "{id}"
+        );
     }
 
     #[test]

@@ -102,7 +102,10 @@ mod tests {
         let sessions = Arc::new(Sessions::new(sealer, 1, Metrics::new().0));
         let mut stream = sessions.open().expect("room");
         let first = next(&mut stream).await.expect("an event");
-        assert!(first.starts_with("event: endpoint\ndata: /messages/?session_id="), "{first}");
+        assert!(
+            first.starts_with("event: endpoint\ndata: /messages/?session_id="),
+            "{first}"
+        );
         assert!(first.ends_with("\n\n"), "{first}");
         let start = Instant::now();
         assert_eq!(next(&mut stream).await.as_deref(), Some(": keep-alive\n\n"));

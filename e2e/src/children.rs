@@ -1,0 +1,59 @@
+//! The children of a server, whatever their kind.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::{Secret, Service, ServiceAccount},
+    networking::v1::Ingress,
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ApiResource, DynamicObject},
+};
+
+use crate::OPERATOR;
+
+/// Every kind of child with its name for a server called `name`.
+#[must_use]
+pub fn kinds(name: &str) -> Vec<(&'static str, ApiResource, String)> {
+    let same = name.to_owned();
+    vec![
+        ("ServiceAccount", ApiResource::erase::<ServiceAccount>(&()), same.clone()),
+        ("Secret", ApiResource::erase::<Secret>(&()), format!("{name}-keys")),
+        ("Deployment", ApiResource::erase::<Deployment>(&()), same.clone()),
+        ("Service", ApiResource::erase::<Service>(&()), same.clone()),
+        ("Ingress", ApiResource::erase::<Ingress>(&()), same.clone()),
+        ("HorizontalPodAutoscaler", ApiResource::erase::<HorizontalPodAutoscaler>(&()), same),
+    ]
+}
+
+/// The children that exist, by kind.
+pub async fn all(client: &Client, namespace: &str, name: &str) -> BTreeMap<&'static str, DynamicObject> {
+    let mut found = BTreeMap::new();
+    for (kind, resource, name) in kinds(name) {
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+        if let Some(child) = api.get_opt(&name).await.expect("a readable child") {
+            found.insert(kind, child);
+        }
+    }
+    found
+}
+
+/// What changes with any write to a child, by kind: uid and resourceVersion. The status of an HPA
+/// changes all the time, so of it only what the operator owns counts.
+#[must_use]
+pub fn versions(children: &BTreeMap<&'static str, DynamicObject>) -> BTreeMap<&'static str, String> {
+    let version = |kind: &str, child: &DynamicObject| {
+        if kind != "HorizontalPodAutoscaler" {
+            return child.resource_version().unwrap_or_default();
+        }
+        let ours = child.managed_fields().iter().filter(|entry| entry.manager.as_deref() == Some(OPERATOR));
+        format!("{:?}", ours.map(|entry| entry.time.clone()).collect::<Vec<_>>())
+    };
+    let tell = |kind: &'static str, child: &DynamicObject| {
+        (kind, format!("{} {}", child.uid().unwrap_or_default(), version(kind, child)))
+    };
+    children.iter().map(|(kind, child)| tell(kind, child)).collect()
+}

@@ -1,0 +1,29 @@
+//! What the operator does to the API, against a control plane without nodes. Each test has a namespace
+//! and an operator of its own.
+
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at a surprise")]
+
+mod api;
+mod api_more;
+mod autoscaler;
+mod bad_neighbour;
+mod children;
+mod conflict;
+mod delete;
+mod drift;
+mod drift_service;
+mod leader;
+mod noop;
+mod process;
+mod prune;
+mod render;
+mod replicas;
+mod secret;
+mod session_key;
+
+use serde_json::{Value, json};
+
+/// A spec that asks for every kind of child.
+fn full() -> Value {
+    json!({"ingress": {"host": "jobs.example.com", "path": "/jobs"}, "autoscaling": {}, "service": {}})
+}

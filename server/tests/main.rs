@@ -1,0 +1,26 @@
+//! The server as a client meets it: over loopback, or as a process. One file a subject.
+
+#![expect(
+    clippy::expect_used,
+    reason = "helpers of tests, which may end a test where it stands"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "json!(…) reads better than &json!(…)"
+)]
+
+mod support;
+
+mod access;
+mod cancellation;
+mod limits;
+mod modern;
+mod process;
+mod providers;
+mod routes;
+mod seed_flow;
+mod shutdown;
+mod snapshots;
+mod sse;
+mod stdio;
+mod streamable_http;

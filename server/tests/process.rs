@@ -1,0 +1,134 @@
+//! The binary as a command: arguments, settings, signals.
+
+use std::process::{Output, Stdio};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+};
+
+use crate::support::{DEADLINE, client};
+
+fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_iam-mcp-server"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .kill_on_drop(true);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let output = command(arguments, environment).output();
+    tokio::time::timeout(DEADLINE, output)
+        .await
+        .expect("ends in time")
+        .expect("the binary")
+}
+
+#[tokio::test]
+async fn bad_settings_exit_with_2_name_the_variable_and_print_nothing_on_stdout() {
+    for arguments in [["stdio"], ["http"]] {
+        let output = run(&arguments, &[("PORT", "eighty"), ("RATE_LIMIT", "many")]).await;
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+        let told = String::from_utf8(output.stderr).expect("text");
+        assert!(
+            told.contains("PORT=\"eighty\": use a port number") && told.contains("RATE_LIMIT"),
+            "{told}"
+        );
+    }
+    assert_eq!(run(&["serve"], &[]).await.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn help_teaches_every_variable_and_version_is_the_packages() {
+    let help = String::from_utf8(run(&["--help"], &[]).await.stdout).expect("text");
+    for variable in [
+        "MCP_TRANSPORT",
+        "HOST",
+        "PORT",
+        "ADMIN_PORT",
+        "LOG_LEVEL",
+        "CORS_ORIGINS",
+        "ALLOWED_HOSTS",
+        "ALLOWED_ORIGINS",
+        "RATE_LIMIT",
+        "APP_NAME",
+        "IAM_DATA_ROOT",
+        "RESUME_MESH_FILENAME",
+        "RAPIDAPI_KEY",
+        "RAPIDAPI_HOST",
+        "RAPIDAPI_BASE_URL",
+        "RAPIDAPI_KEY_FILE",
+        "SESSION_KEY_FILE",
+        "JOB_PROVIDER",
+        "MAX_SESSIONS",
+        "LOG_FORMAT",
+    ] {
+        assert!(help.contains(variable), "{variable} is not in\n{help}");
+    }
+    let version = String::from_utf8(run(&["--version"], &[]).await.stdout).expect("text");
+    assert_eq!(
+        version.trim(),
+        concat!("iam-mcp-server ", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_said_to_be() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    let output = run(&["http"], &[("PORT", &port), ("ADMIN_PORT", "0")]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert!(told.contains(&port) && told.contains("PORT"), "{told}");
+}
+
+/// With a stream open, which is what keeps other servers from stopping.
+#[tokio::test]
+async fn sigterm_ends_it_with_0_although_a_stream_is_open() {
+    let environment = [("PORT", "0"), ("ADMIN_PORT", "0"), ("MCP_TRANSPORT", "sse")];
+    let mut child = command(&["mcp_server_iam.server_http"], &environment)
+        .spawn()
+        .expect("the binary");
+    let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let address = loop {
+        let line = tokio::time::timeout(DEADLINE, log.next_line())
+            .await
+            .expect("in time")
+            .expect("text");
+        let line: serde_json::Value = serde_json::from_str(&line.expect("a line")).expect("JSON lines");
+        if let Some(address) = line["address"].as_str() {
+            break address.to_owned();
+        }
+    };
+    let mut stream = client()
+        .get(format!("http://{address}/sse"))
+        .send()
+        .await
+        .expect("answered");
+    assert!(stream.chunk().await.expect("read").is_some());
+    let pid = child.id().expect("running").to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .expect("kill")
+            .success()
+    );
+    assert_eq!(stream.chunk().await.expect("a clean end"), None);
+    let status = tokio::time::timeout(DEADLINE, child.wait())
+        .await
+        .expect("ends")
+        .expect("a status");
+    assert_eq!(status.code(), Some(0));
+}
