@@ -16,17 +16,27 @@ pub fn writes(user: &str, start: Timestamp) -> Vec<String> {
         state.join("log").join("audit.log").display().to_string()
     });
     let log = fs::read_to_string(&path).unwrap_or_else(|error| panic!("the audit log {path}: {error}"));
-    let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let entries = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     entries
         .filter(|entry| entry["user"]["username"] == user)
         .filter(|entry| {
-            let time = entry["requestReceivedTimestamp"].as_str().and_then(|t| t.parse::<Timestamp>().ok());
+            let time = entry["requestReceivedTimestamp"]
+                .as_str()
+                .and_then(|t| t.parse::<Timestamp>().ok());
             time.is_some_and(|time| time >= start)
         })
         .map(|entry| {
             let object = &entry["objectRef"];
             let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let words = [&entry["verb"], &object["resource"], &object["subresource"], &object["namespace"], &object["name"]];
+            let words = [
+                &entry["verb"],
+                &object["resource"],
+                &object["subresource"],
+                &object["namespace"],
+                &object["name"],
+            ];
             words.map(word).join(" ")
         })
         .collect()

@@ -20,12 +20,24 @@ use crate::OPERATOR;
 pub fn kinds(name: &str) -> Vec<(&'static str, ApiResource, String)> {
     let same = name.to_owned();
     vec![
-        ("ServiceAccount", ApiResource::erase::<ServiceAccount>(&()), same.clone()),
-        ("Secret", ApiResource::erase::<Secret>(&()), format!("{name}-keys")),
+        (
+            "ServiceAccount",
+            ApiResource::erase::<ServiceAccount>(&()),
+            same.clone(),
+        ),
+        (
+            "Secret",
+            ApiResource::erase::<Secret>(&()),
+            format!("{name}-keys"),
+        ),
         ("Deployment", ApiResource::erase::<Deployment>(&()), same.clone()),
         ("Service", ApiResource::erase::<Service>(&()), same.clone()),
         ("Ingress", ApiResource::erase::<Ingress>(&()), same.clone()),
-        ("HorizontalPodAutoscaler", ApiResource::erase::<HorizontalPodAutoscaler>(&()), same),
+        (
+            "HorizontalPodAutoscaler",
+            ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+            same,
+        ),
     ]
 }
 
@@ -49,11 +61,17 @@ pub fn versions(children: &BTreeMap<&'static str, DynamicObject>) -> BTreeMap<&'
         if kind != "HorizontalPodAutoscaler" {
             return child.resource_version().unwrap_or_default();
         }
-        let ours = child.managed_fields().iter().filter(|entry| entry.manager.as_deref() == Some(OPERATOR));
+        let ours = child
+            .managed_fields()
+            .iter()
+            .filter(|entry| entry.manager.as_deref() == Some(OPERATOR));
         format!("{:?}", ours.map(|entry| entry.time.clone()).collect::<Vec<_>>())
     };
     let tell = |kind: &'static str, child: &DynamicObject| {
-        (kind, format!("{} {}", child.uid().unwrap_or_default(), version(kind, child)))
+        (
+            kind,
+            format!("{} {}", child.uid().unwrap_or_default(), version(kind, child)),
+        )
     };
     children.iter().map(|(kind, child)| tell(kind, child)).collect()
 }

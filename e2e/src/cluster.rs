@@ -6,7 +6,9 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use k8s_openapi::{api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition};
+use k8s_openapi::{
+    api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, Client, Config, CustomResourceExt as _,
     api::{ObjectMeta, Patch, PatchParams, PostParams},
@@ -22,7 +24,9 @@ use iam_mcp_crds::McpServer;
 /// A client of the cluster under test.
 pub async fn client() -> Client {
     let file = Kubeconfig::read_from(setting("E2E_KUBECONFIG")).expect("E2E_KUBECONFIG is a kubeconfig");
-    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.expect("a usable kubeconfig");
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+        .await
+        .expect("a usable kubeconfig");
     Client::try_from(config).expect("a usable kubeconfig")
 }
 
@@ -31,18 +35,25 @@ pub async fn install_definition(client: &Client) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let name = McpServer::crd_name();
     let params = PatchParams::apply("iam-mcp-e2e").force();
-    api.patch(name, &params, &Patch::Apply(McpServer::crd())).await.expect("the API server takes the definition");
+    api.patch(name, &params, &Patch::Apply(McpServer::crd()))
+        .await
+        .expect("the API server takes the definition");
     eventually(SOON, "the definition to be established", || async {
         let crd = api.get(name).await.map_err(|e| e.to_string())?;
         let conditions = crd.status.and_then(|s| s.conditions).unwrap_or_default();
-        let established = conditions.iter().any(|c| c.type_ == "Established" && c.status == "True");
+        let established = conditions
+            .iter()
+            .any(|c| c.type_ == "Established" && c.status == "True");
         crate::poll::when(established, &conditions)
     })
     .await;
     // Established comes a moment before the path answers.
     let servers: Api<McpServer> = Api::namespaced(client.clone(), "default");
     eventually(SOON, "McpServers to be served", || async {
-        servers.list(&kube::api::ListParams::default().limit(1)).await.map_err(|e| e.to_string())
+        servers
+            .list(&kube::api::ListParams::default().limit(1))
+            .await
+            .map_err(|e| e.to_string())
     })
     .await;
 }
@@ -58,7 +69,10 @@ impl TestNamespace {
     pub async fn create(client: &Client, prefix: &str, labels: &[(&str, &str)]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{prefix}-{:x}-{count}", jiff::Timestamp::now().as_millisecond() & 0xff_ffff_ffff);
+        let name = format!(
+            "{prefix}-{:x}-{count}",
+            jiff::Timestamp::now().as_millisecond() & 0xff_ffff_ffff
+        );
         let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         let namespace = Namespace {
             metadata: ObjectMeta {
@@ -69,7 +83,9 @@ impl TestNamespace {
             ..Namespace::default()
         };
         let api: Api<Namespace> = Api::all(client.clone());
-        api.create(&PostParams::default(), &namespace).await.expect("a new namespace");
+        api.create(&PostParams::default(), &namespace)
+            .await
+            .expect("a new namespace");
         Self { name }
     }
 }
@@ -83,7 +99,13 @@ impl Drop for TestNamespace {
         let deleted = Command::new("kubectl")
             .arg("--kubeconfig")
             .arg(setting("E2E_KUBECONFIG"))
-            .args(["delete", "namespace", &self.name, "--wait=false", "--ignore-not-found"])
+            .args([
+                "delete",
+                "namespace",
+                &self.name,
+                "--wait=false",
+                "--ignore-not-found",
+            ])
             .stdout(Stdio::null())
             .status();
         if !deleted.is_ok_and(|status| status.success()) {

@@ -10,7 +10,11 @@ use crate::setting;
 #[must_use]
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new("kubectl");
-    command.arg("--kubeconfig").arg(setting("E2E_KUBECONFIG")).args(args).kill_on_drop(true);
+    command
+        .arg("--kubeconfig")
+        .arg(setting("E2E_KUBECONFIG"))
+        .args(args)
+        .kill_on_drop(true);
     command
 }
 
@@ -50,6 +54,10 @@ pub async fn run_with(args: &[&str], stdin: &str) -> String {
 /// Runs `kubectl`, which must fail, and gives its standard error.
 pub async fn fails(args: &[&str], stdin: &str) -> String {
     let output = output(args, stdin).await;
-    assert!(!output.status.success(), "kubectl {} succeeded, but should not", args.join(" "));
+    assert!(
+        !output.status.success(),
+        "kubectl {} succeeded, but should not",
+        args.join(" ")
+    );
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

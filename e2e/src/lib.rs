@@ -3,7 +3,11 @@
 //! `tests/reconcile` runs the operator as a child process against a control plane without nodes;
 //! `tests/e2e` installs it with helm on real nodes. `./ops/test` brings both clusters up.
 
-#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test stops at a surprise")]
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a test stops at a surprise"
+)]
 
 pub mod audit;
 pub mod children;

@@ -21,7 +21,10 @@ impl McpClient {
     /// A client of the server at `base`, such as `http://127.0.0.1:9999`.
     #[must_use]
     pub fn new(base: &str) -> Self {
-        Self { base: base.to_owned(), http: http_client() }
+        Self {
+            base: base.to_owned(),
+            http: http_client(),
+        }
     }
 
     /// GETs a path: status and body.
@@ -29,7 +32,12 @@ impl McpClient {
     /// # Errors
     /// When there is no connection or no answer in time.
     pub async fn get(&self, path: &str) -> Result<(u16, String), reqwest::Error> {
-        let answer = self.http.get(format!("{}{path}", self.base)).timeout(ANSWER).send().await?;
+        let answer = self
+            .http
+            .get(format!("{}{path}", self.base))
+            .timeout(ANSWER)
+            .send()
+            .await?;
         Ok((answer.status().as_u16(), answer.text().await?))
     }
 
@@ -39,7 +47,9 @@ impl McpClient {
     /// As [`McpClient::get`].
     pub async fn post(&self, path: &str, message: &Value) -> Result<(u16, String), reqwest::Error> {
         let request = self.http.post(format!("{}{path}", self.base)).timeout(ANSWER);
-        let request = request.header("accept", "application/json, text/event-stream").json(message);
+        let request = request
+            .header("accept", "application/json, text/event-stream")
+            .json(message);
         let answer = request.send().await?;
         Ok((answer.status().as_u16(), answer.text().await?))
     }
@@ -50,7 +60,11 @@ impl McpClient {
     /// What came instead of a result.
     pub async fn search(&self, query: &str) -> Result<Value, String> {
         let arguments = json!({"query": query, "num_pages": 1});
-        let message = call(1, "tools/call", &json!({"name": "search_jobs", "arguments": arguments}));
+        let message = call(
+            1,
+            "tools/call",
+            &json!({"name": "search_jobs", "arguments": arguments}),
+        );
         let (status, body) = self.post("/mcp", &message).await.map_err(|e| e.to_string())?;
         let answer = json_of(&body).ok_or_else(|| format!("{status}: {body}"))?;
         match answer.get("result") {
@@ -61,8 +75,14 @@ impl McpClient {
 
     /// Opens a session of the older transport.
     pub async fn open_sse(&self) -> SseSession {
-        let request = self.http.get(format!("{}/sse", self.base)).header("accept", "text/event-stream");
-        let response = timeout(ANSWER, request.send()).await.expect("an answer in time").expect("an answer");
+        let request = self
+            .http
+            .get(format!("{}/sse", self.base))
+            .header("accept", "text/event-stream");
+        let response = timeout(ANSWER, request.send())
+            .await
+            .expect("an answer in time")
+            .expect("an answer");
         assert_eq!(response.status().as_u16(), 200);
         let mut session = SseSession {
             client: self.clone(),
@@ -114,13 +134,19 @@ impl SseSession {
             if let Some(event) = self.events.pop_front() {
                 return event;
             }
-            let chunk = timeout(ANSWER, self.response.chunk()).await.expect("an event in time");
+            let chunk = timeout(ANSWER, self.response.chunk())
+                .await
+                .expect("an event in time");
             let chunk = chunk.expect("a stream").expect("the stream goes on");
-            self.unread.push_str(&String::from_utf8_lossy(&chunk).replace('\r', ""));
+            self.unread
+                .push_str(&String::from_utf8_lossy(&chunk).replace('\r', ""));
             while let Some(end) = self.unread.find("\n\n") {
                 let block: String = self.unread.drain(..end + 2).collect();
                 let field = |name: &str| {
-                    let values = block.lines().filter_map(|line| line.strip_prefix(name)).map(str::trim_start);
+                    let values = block
+                        .lines()
+                        .filter_map(|line| line.strip_prefix(name))
+                        .map(str::trim_start);
                     values.collect::<Vec<_>>().join("\n")
                 };
                 // A block of comments alone keeps the connection open.
@@ -141,5 +167,8 @@ pub fn call(id: u64, method: &str, params: &Value) -> Value {
 /// The message of a body that is JSON, or an event stream with one message.
 fn json_of(body: &str) -> Option<Value> {
     let data = body.lines().filter_map(|line| line.strip_prefix("data:"));
-    serde_json::from_str(body).ok().or_else(|| data.filter_map(|d| serde_json::from_str(d.trim()).ok()).next_back())
+    serde_json::from_str(body).ok().or_else(|| {
+        data.filter_map(|d| serde_json::from_str(d.trim()).ok())
+            .next_back()
+    })
 }

@@ -31,13 +31,21 @@ impl Metrics {
             let (base, rest) = key.split_once('{').unwrap_or((key, ""));
             base == name && labels.iter().all(|label| rest.contains(label))
         };
-        self.samples.iter().filter(|(key, _)| matches(key)).map(|(_, value)| value).sum()
+        self.samples
+            .iter()
+            .filter(|(key, _)| matches(key))
+            .map(|(_, value)| value)
+            .sum()
     }
 
     /// All samples of `name`, for messages.
     #[must_use]
     pub fn of(&self, name: &str) -> Vec<(&str, u64)> {
-        self.samples.iter().filter(|(key, _)| key.starts_with(name)).map(|(k, v)| (k.as_str(), *v)).collect()
+        self.samples
+            .iter()
+            .filter(|(key, _)| key.starts_with(name))
+            .map(|(k, v)| (k.as_str(), *v))
+            .collect()
     }
 }
 
@@ -47,7 +55,9 @@ mod tests {
 
     #[test]
     fn sums_over_label_sets() {
-        let metrics = Metrics::parse("# TYPE w counter\nw_total{kind=\"A\",verb=\"x\"} 2\nw_total{kind=\"B\"} 3\nup 1\nseconds_sum 0.5\n# EOF\n");
+        let metrics = Metrics::parse(
+            "# TYPE w counter\nw_total{kind=\"A\",verb=\"x\"} 2\nw_total{kind=\"B\"} 3\nup 1\nseconds_sum 0.5\n# EOF\n",
+        );
         assert_eq!(metrics.sum("w_total", &[]), 5);
         assert_eq!(metrics.sum("w_total", &["kind=\"B\""]), 3);
         assert_eq!(metrics.sum("w", &[]), 0);

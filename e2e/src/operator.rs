@@ -50,17 +50,32 @@ impl Operator {
             if ready {
                 return operator;
             }
-            assert!(operator.log().contains("cannot listen"), "the operator ended at its start:\n{}", operator.log());
+            assert!(
+                operator.log().contains("cannot listen"),
+                "the operator ended at its start:\n{}",
+                operator.log()
+            );
         }
         panic!("no free port in {TRIES} tries");
     }
 
     fn spawn(namespace: &str, more: &[&str]) -> Self {
         let port = free_port();
-        let log = std::env::temp_dir().join(format!("iam-mcp-e2e-{}-{namespace}-{port}.log", std::process::id()));
+        let log = std::env::temp_dir().join(format!(
+            "iam-mcp-e2e-{}-{namespace}-{port}.log",
+            std::process::id()
+        ));
         let file = File::create(&log).expect("a log file");
         let child = command()
-            .args(["run", "--watch-namespaces", namespace, "--log-format", "text", "--log-level", "info,iam_mcp_operator=debug"])
+            .args([
+                "run",
+                "--watch-namespaces",
+                namespace,
+                "--log-format",
+                "text",
+                "--log-level",
+                "info,iam_mcp_operator=debug",
+            ])
             .arg("--metrics-bind")
             .arg(format!("127.0.0.1:{port}"))
             .args(more)
@@ -69,12 +84,20 @@ impl Operator {
             .stderr(file)
             .spawn()
             .expect("E2E_OPERATOR_BIN can be started");
-        Self { child, port, log, http: http_client() }
+        Self {
+            child,
+            port,
+            log,
+            http: http_client(),
+        }
     }
 
     /// GETs a path of the admin port; `None` when nobody answers.
     pub fn get(&self, path: &str) -> impl Future<Output = Option<(u16, String)>> + use<> {
-        let request = self.http.get(format!("http://127.0.0.1:{}{path}", self.port)).timeout(Duration::from_secs(5));
+        let request = self
+            .http
+            .get(format!("http://127.0.0.1:{}{path}", self.port))
+            .timeout(Duration::from_secs(5));
         async move {
             let answer = request.send().await.ok()?;
             let status = answer.status().as_u16();
@@ -96,7 +119,9 @@ impl Operator {
 
     /// Reconciles that ended since its start.
     pub async fn passes(&self) -> u64 {
-        self.metrics().await.sum("mcp_operator_reconciliations_total", &[])
+        self.metrics()
+            .await
+            .sum("mcp_operator_reconciliations_total", &[])
     }
 
     /// What it logged.
@@ -108,7 +133,10 @@ impl Operator {
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", signal, &pid]).status().expect("kill is in PATH");
+        let status = Command::new("kill")
+            .args(["-s", signal, &pid])
+            .status()
+            .expect("kill is in PATH");
         assert!(status.success(), "kill -s {signal} {pid} failed");
     }
 
@@ -148,7 +176,10 @@ impl Drop for Operator {
 #[must_use]
 pub fn command() -> Command {
     let mut command = Command::new(setting("E2E_OPERATOR_BIN"));
-    command.env_clear().env("PATH", setting("PATH")).env("KUBECONFIG", setting("E2E_KUBECONFIG"));
+    command
+        .env_clear()
+        .env("PATH", setting("PATH"))
+        .env("KUBECONFIG", setting("E2E_KUBECONFIG"));
     command
 }
 
@@ -157,7 +188,10 @@ pub fn command() -> Command {
 pub fn http_client() -> reqwest::Client {
     // An error means that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().expect("an HTTP client")
+    reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("an HTTP client")
 }
 
 /// A port that is free now.

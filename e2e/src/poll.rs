@@ -41,7 +41,11 @@ where
     let mut seen = look().await;
     let mut since = Instant::now();
     while since.elapsed() < still {
-        assert!(start.elapsed() < within, "waited {} s for an end of: {what}\n  last seen: {seen:?}", within.as_secs());
+        assert!(
+            start.elapsed() < within,
+            "waited {} s for an end of: {what}\n  last seen: {seen:?}",
+            within.as_secs()
+        );
         tokio::time::sleep(PAUSE).await;
         let now = look().await;
         if now != seen {

@@ -24,15 +24,25 @@ pub struct PortForward {
 impl PortForward {
     /// Opens a tunnel to `target`, such as `service/jobs`, at its port `port`.
     pub async fn open(namespace: &str, target: &str, port: u16) -> Self {
-        let mut child = kubectl::command(&["--namespace", namespace, "port-forward", target, &format!(":{port}")])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("kubectl is in PATH");
+        let mut child = kubectl::command(&[
+            "--namespace",
+            namespace,
+            "port-forward",
+            target,
+            &format!(":{port}"),
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("kubectl is in PATH");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let line = timeout(START, lines.next_line()).await.expect("kubectl port-forward begins in time");
-        let line = line.expect("readable").unwrap_or_else(|| panic!("kubectl port-forward {target} ended"));
+        let line = timeout(START, lines.next_line())
+            .await
+            .expect("kubectl port-forward begins in time");
+        let line = line
+            .expect("readable")
+            .unwrap_or_else(|| panic!("kubectl port-forward {target} ended"));
         // "Forwarding from 127.0.0.1:41205 -> 8080"
         let address = line.split_whitespace().nth(2).expect("an address");
         let url = format!("http://{address}");

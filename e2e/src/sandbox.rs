@@ -17,8 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     children, cluster,
     cluster::TestNamespace,
-    conditions,
-    kubectl,
+    conditions, kubectl,
     operator::Operator,
     poll::{SOON, eventually, steady, when},
     servers::server,
@@ -55,7 +54,11 @@ impl Sandbox {
     pub async fn namespace_only(subject: &str, labels: &[(&str, &str)]) -> Self {
         let client = cluster::client().await;
         let namespace = TestNamespace::create(&client, subject, labels).await;
-        Self { operator: None, client, namespace }
+        Self {
+            operator: None,
+            client,
+            namespace,
+        }
     }
 
     /// Starts the operator.
@@ -98,11 +101,21 @@ impl Sandbox {
     /// Creates an object as it is.
     pub async fn create<K>(&self, object: Value) -> K
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Serialize,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + Serialize,
     {
         let object: K = serde_json::from_value(object).expect("an object of that kind");
-        let params = PostParams { field_manager: Some("a-person".to_owned()), ..PostParams::default() };
-        self.api::<K>().create(&params, &object).await.expect("the API server takes the object")
+        let params = PostParams {
+            field_manager: Some("a-person".to_owned()),
+            ..PostParams::default()
+        };
+        self.api::<K>()
+            .create(&params, &object)
+            .await
+            .expect("the API server takes the object")
     }
 
     /// Makes a server and waits until all is done that can be done without nodes.
@@ -113,22 +126,35 @@ impl Sandbox {
 
     /// Makes a server.
     pub async fn submit(&self, name: &str, spec: Value) -> McpServer {
-        let created = self.api().create(&PostParams::default(), &server(name, spec)).await;
+        let created = self
+            .api()
+            .create(&PostParams::default(), &server(name, spec))
+            .await;
         created.expect("the API server takes the McpServer")
     }
 
     /// Changes the spec of a server by a merge patch.
     pub async fn change(&self, name: &str, spec: Value) -> McpServer {
-        self.patch::<McpServer>(name, "a-person", json!({"spec": spec})).await
+        self.patch::<McpServer>(name, "a-person", json!({"spec": spec}))
+            .await
     }
 
     /// Changes any object by a merge patch, as `manager`.
     pub async fn patch<K>(&self, name: &str, manager: &str, patch: Value) -> K
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
     {
-        let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
-        self.api::<K>().patch(name, &params, &Patch::Merge(patch)).await.expect("the API server takes the patch")
+        let params = PatchParams {
+            field_manager: Some(manager.to_owned()),
+            ..PatchParams::default()
+        };
+        self.api::<K>()
+            .patch(name, &params, &Patch::Merge(patch))
+            .await
+            .expect("the API server takes the patch")
     }
 
     /// `kubectl` in the namespace, which must succeed.
@@ -162,7 +188,11 @@ impl Sandbox {
     ) -> String {
         let what = format!("{}={status} {} of {name}", type_.as_str(), reason.as_str());
         eventually(within, &what, || async {
-            let server = self.api::<McpServer>().get(name).await.map_err(|e| e.to_string())?;
+            let server = self
+                .api::<McpServer>()
+                .get(name)
+                .await
+                .map_err(|e| e.to_string())?;
             conditions::condition(&server, type_, status, reason)
         })
         .await
@@ -178,37 +208,73 @@ impl Sandbox {
             when(observed == server.metadata.generation, conditions::tell(&server))
         })
         .await;
-        eventually(SOON, "the Deployment controller to have seen the Deployment", || async {
-            // A server whose Deployment cannot be made has none to wait for.
-            let Some(live) = self.api::<Deployment>().get_opt(name).await.map_err(|e| e.to_string())? else {
-                return Ok(());
-            };
-            // An HPA brings the number up to its least after some seconds.
-            let hpa = self.api::<HorizontalPodAutoscaler>().get_opt(name).await.map_err(|e| e.to_string())?;
-            let least = hpa.and_then(|h| h.spec?.min_replicas).unwrap_or_default();
-            let count = live.spec.and_then(|s| s.replicas).unwrap_or_default();
-            let seen = live.status.and_then(|s| s.observed_generation);
-            when(seen == live.metadata.generation && count >= least, (seen, count, least))
-        })
+        eventually(
+            SOON,
+            "the Deployment controller to have seen the Deployment",
+            || async {
+                // A server whose Deployment cannot be made has none to wait for.
+                let Some(live) = self
+                    .api::<Deployment>()
+                    .get_opt(name)
+                    .await
+                    .map_err(|e| e.to_string())?
+                else {
+                    return Ok(());
+                };
+                // An HPA brings the number up to its least after some seconds.
+                let hpa = self
+                    .api::<HorizontalPodAutoscaler>()
+                    .get_opt(name)
+                    .await
+                    .map_err(|e| e.to_string())?;
+                let least = hpa.and_then(|h| h.spec?.min_replicas).unwrap_or_default();
+                let count = live.spec.and_then(|s| s.replicas).unwrap_or_default();
+                let seen = live.status.and_then(|s| s.observed_generation);
+                when(
+                    seen == live.metadata.generation && count >= least,
+                    (seen, count, least),
+                )
+            },
+        )
         .await;
         let look = || async {
-            let live = self.api::<Deployment>().get_opt(name).await.expect("a readable Deployment");
+            let live = self
+                .api::<Deployment>()
+                .get_opt(name)
+                .await
+                .expect("a readable Deployment");
             (self.work().await, live.and_then(|d| d.metadata.resource_version))
         };
-        steady(SOON, STILL, "work (writes, passes, in flight; resourceVersion of the Deployment)", look).await;
+        steady(
+            SOON,
+            STILL,
+            "work (writes, passes, in flight; resourceVersion of the Deployment)",
+            look,
+        )
+        .await;
         api.get(name).await.expect("the server")
     }
 
     /// What the operator has done, and is doing: writes, passes, passes in flight.
     async fn work(&self) -> [u64; 3] {
         let metrics = self.operator().metrics().await;
-        ["mcp_operator_api_writes_total", "mcp_operator_reconciliations_total", "mcp_operator_reconciles_in_flight"]
-            .map(|name| metrics.sum(name, &[]))
+        [
+            "mcp_operator_api_writes_total",
+            "mcp_operator_reconciliations_total",
+            "mcp_operator_reconciles_in_flight",
+        ]
+        .map(|name| metrics.sum(name, &[]))
     }
 
     /// Waits until the operator does nothing more.
     pub async fn quiet(&self) {
-        steady(SOON, STILL, "work of the operator (writes, passes, in flight)", || self.work()).await;
+        steady(
+            SOON,
+            STILL,
+            "work of the operator (writes, passes, in flight)",
+            || self.work(),
+        )
+        .await;
     }
 
     /// Makes the operator look at a server `times` times, by an annotation on its Deployment.
@@ -216,8 +282,12 @@ impl Sandbox {
         for _ in 0..times {
             let before = self.operator().passes().await;
             let now = jiff::Timestamp::now().to_string();
-            self.patch::<Deployment>(name, "a-bystander", json!({"metadata": {"annotations": {"example.com/touched": now}}}))
-                .await;
+            self.patch::<Deployment>(
+                name,
+                "a-bystander",
+                json!({"metadata": {"annotations": {"example.com/touched": now}}}),
+            )
+            .await;
             eventually(SOON, "another pass", || async {
                 let now = self.operator().passes().await;
                 when(now > before, now)
@@ -233,23 +303,36 @@ impl Sandbox {
         let params = ListParams::default().fields(&fields);
         let mut events = self.api::<Event>().list(&params).await.expect("events").items;
         events.sort_by_key(|event| event.event_time.clone().map(|t| t.0));
-        events.into_iter().map(|event| event.note.unwrap_or_default()).collect()
+        events
+            .into_iter()
+            .map(|event| event.note.unwrap_or_default())
+            .collect()
     }
 
     /// Waits for an event whose note has all of `parts`, and gives the note.
     pub async fn event(&self, name: &str, reason: &str, parts: &[&str]) -> String {
-        eventually(SOON, &format!("an event {reason} on {name} that has all of {parts:?}"), || async {
-            let notes = self.events(name, reason).await;
-            let found = notes.iter().find(|note| parts.iter().all(|part| note.contains(part)));
-            found.cloned().ok_or_else(|| format!("{notes:#?}"))
-        })
+        eventually(
+            SOON,
+            &format!("an event {reason} on {name} that has all of {parts:?}"),
+            || async {
+                let notes = self.events(name, reason).await;
+                let found = notes
+                    .iter()
+                    .find(|note| parts.iter().all(|part| note.contains(part)));
+                found.cloned().ok_or_else(|| format!("{notes:#?}"))
+            },
+        )
         .await
     }
 
     /// Waits until a child of type `K` satisfies `holds`, and gives it.
     pub async fn child<K>(&self, name: &str, what: &str, holds: impl Fn(&K) -> bool) -> K
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Serialize,
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + Serialize,
     {
         eventually(SOON, what, || async {
             let found = self.api::<K>().get_opt(name).await.map_err(|e| e.to_string())?;

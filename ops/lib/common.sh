@@ -24,7 +24,7 @@ JOB=
 finish() {
   local status=$?
   trap - EXIT
-  trap '' INT TERM HUP
+  trap '' INT TERM HUP PIPE
   if [ -n "$JOB" ]; then kill -TERM -- "-$JOB" 2>/dev/null || true; wait "$JOB" 2>/dev/null || true; fi
   eval "$ON_EXIT"
   exit "$status"
@@ -32,6 +32,7 @@ finish() {
 trap finish EXIT
 trap 'printf "\ninterrupted\n" >&2; exit 130' INT
 trap 'exit 143' TERM HUP
+trap 'exit 141' PIPE # else bash would die of it without having cleaned up
 
 # quietly TEXT LOG COMMAND...: runs a command with its output in LOG, and says every 15 seconds what it is at. On failure
 # the end of the log is shown. In a process group of its own, so that an interrupt ends all of it.
@@ -61,7 +62,12 @@ quietly() {
 }
 
 # nested COMMAND...: another of our commands, which tells its own progress and its own seconds.
-indented() { while IFS= read -r line; do printf '        %s\n' "$line"; done; }
+# The reader outlives an interrupt, so that the command can say its last words.
+indented() {
+  local line
+  trap '' INT TERM HUP
+  while IFS= read -r line; do printf '        %s\n' "$line"; done
+}
 nested() { "$@" 2>&1 | indented; }
 
 # need_command COMMAND PACKAGE: installs the Debian package when the command is missing and we may.

@@ -18,6 +18,7 @@ Environment, all optional:
   ALLOWED_HOSTS         Host names served besides localhost, separated by commas; *.example.com and * work
   ALLOWED_ORIGINS       browser origins served (default: localhost, the allowed hosts, CORS_ORIGINS)
   CORS_ORIGINS          origins that browsers may call from; * for any; unset = no CORS headers
+  BASE_PATH             a path such as /jobs, below which every address is served too
   RATE_LIMIT            messages a second from one client address, bursts of twice that (default 100; 0 = off)
   MAX_SESSIONS          open SSE sessions (default 10000)
   MAX_CONNECTIONS       open connections (default 20000)

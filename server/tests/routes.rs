@@ -8,7 +8,7 @@ use crate::support::{Stream, TestServer, error_of, initialize, request};
 #[tokio::test]
 async fn messages_go_to_mcp_and_to_the_addresses_that_the_guide_hands_out() {
     let server = TestServer::start(&[]).await;
-    for path in ["/mcp", "/", "/messages", "/messages/"] {
+    for path in ["/mcp", "/mcp/", "/", "/messages", "/messages/"] {
         let answer = server
             .post(path, &initialize(1, "2025-06-18"))
             .send()
@@ -27,7 +27,7 @@ async fn messages_go_to_mcp_and_to_the_addresses_that_the_guide_hands_out() {
 #[tokio::test]
 async fn streams_open_at_sse_and_at_messages() {
     let server = TestServer::start(&[]).await;
-    for path in ["/sse", "/messages", "/messages/"] {
+    for path in ["/sse", "/sse/", "/messages", "/messages/"] {
         let open = server
             .get(path)
             .header("Accept", "text/event-stream")
@@ -136,4 +136,30 @@ async fn cors_is_there_when_it_is_asked_for() {
         answer.headers().get("access-control-allow-origin").is_none(),
         "an ingress may do CORS"
     );
+}
+
+/// `ingress.path` of an `McpServer`: an ingress passes the path on as it came.
+#[tokio::test]
+async fn every_address_is_served_below_the_base_path_too() {
+    let server = TestServer::start(&[("BASE_PATH", "/jobs")]).await;
+    for path in ["/jobs/mcp", "/jobs", "/jobs/messages", "/mcp"] {
+        let answer = server
+            .post(path, &initialize(1, "2025-06-18"))
+            .send()
+            .await
+            .expect("answered");
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    }
+    for (path, endpoint) in [
+        ("/jobs/sse", "/jobs/messages/?session_id="),
+        ("/sse", "/messages/?session_id="),
+    ] {
+        let open = server.get(path).send().await.expect("answered");
+        let mut stream = Stream::of(open).await;
+        assert!(stream.endpoint.starts_with(endpoint), "{}", stream.endpoint);
+        let answer = stream.ask(&server, &request(1, "ping", json!({}))).await;
+        assert_eq!(answer["result"], json!({}), "{path}");
+    }
+    let lost = server.get("/jobs/nowhere").send().await.expect("answered");
+    assert_eq!(lost.status(), StatusCode::NOT_FOUND);
 }

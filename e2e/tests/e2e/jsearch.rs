@@ -21,7 +21,9 @@ pub(crate) struct FakeJSearch {
 impl FakeJSearch {
     /// Listens on `host`, an address of this machine that pods can reach.
     pub(crate) async fn start(host: &str) -> Self {
-        let listener = TcpListener::bind((host, 0)).await.expect("an address of this machine");
+        let listener = TcpListener::bind((host, 0))
+            .await
+            .expect("an address of this machine");
         let url = format!("http://{}", listener.local_addr().unwrap());
         let keys = Arc::new(Mutex::new(Vec::new()));
         let task = tokio::spawn({
@@ -60,7 +62,8 @@ async fn serve(mut stream: TcpStream, keys: Arc<Mutex<Vec<String>>>) {
     let head = String::from_utf8_lossy(&head).into_owned();
     let key = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("x-rapidapi-key").then(|| value.trim().to_owned())
+        name.eq_ignore_ascii_case("x-rapidapi-key")
+            .then(|| value.trim().to_owned())
     });
     keys.lock().unwrap().extend(key);
     let length = ANSWER.len();

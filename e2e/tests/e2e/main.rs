@@ -3,7 +3,11 @@
 //! The operator is one for all tests. Tests that only use it run side by side; those that load the
 //! machine or take the operator away run alone.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at a surprise")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test stops at a surprise"
+)]
 
 mod autoscaling;
 mod idle;
@@ -41,15 +45,24 @@ async fn operator_alone() -> RwLockWriteGuard<'static, ()> {
 
 /// Waits until all pods of a server are ready.
 async fn ready(sandbox: &Sandbox, name: &str) {
-    sandbox.condition_within(PODS, name, ConditionType::Ready, true, Reason::PodsReady).await;
+    sandbox
+        .condition_within(PODS, name, ConditionType::Ready, true, Reason::PodsReady)
+        .await;
 }
 
 /// Uid of each pod of a server, and how often its container was started again.
 async fn pods(sandbox: &Sandbox, name: &str) -> BTreeMap<String, i32> {
-    let list = sandbox.api::<Pod>().list(&ListParams::default().labels(&format!("app={name}"))).await.unwrap();
+    let list = sandbox
+        .api::<Pod>()
+        .list(&ListParams::default().labels(&format!("app={name}")))
+        .await
+        .unwrap();
     let restarts = |pod: &Pod| {
         let containers = pod.status.as_ref().and_then(|s| s.container_statuses.as_ref());
         containers.into_iter().flatten().map(|c| c.restart_count).sum()
     };
-    list.items.iter().map(|pod| (pod.uid().unwrap(), restarts(pod))).collect()
+    list.items
+        .iter()
+        .map(|pod| (pod.uid().unwrap(), restarts(pod)))
+        .collect()
 }

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use iam_mcp_e2e::{helm, mcp::{McpClient, call}, poll::{eventually, when}, port_forward::PortForward, sandbox::Sandbox};
+use iam_mcp_e2e::{
+    helm,
+    mcp::{McpClient, call},
+    poll::{eventually, when},
+    port_forward::PortForward,
+    sandbox::Sandbox,
+};
 use serde_json::{Value, json};
 
 use crate::{operator, pods, ready};
@@ -12,7 +18,9 @@ const NAME: &str = "iam-mcp-server";
 
 fn jobs(result: &Value) -> &Vec<Value> {
     assert_ne!(result["isError"], true, "{result}");
-    result["structuredContent"]["jobs"].as_array().unwrap_or_else(|| panic!("{result}"))
+    result["structuredContent"]["jobs"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{result}"))
 }
 
 #[tokio::test]
@@ -20,11 +28,20 @@ async fn a_client_finds_a_job() {
     let _operator = operator().await;
     let restricted = [("pod-security.kubernetes.io/enforce", "restricted")];
     let sandbox = Sandbox::namespace_only("path", &restricted).await;
-    sandbox.submit(NAME, json!({"replicas": 2, "jobSearch": {"provider": "Catalogue"}})).await;
+    sandbox
+        .submit(
+            NAME,
+            json!({"replicas": 2, "jobSearch": {"provider": "Catalogue"}}),
+        )
+        .await;
     let start = std::time::Instant::now();
     ready(&sandbox, NAME).await;
     println!("2 pods ready after {:.1} s", start.elapsed().as_secs_f32());
-    assert_eq!(pods(&sandbox, NAME).await.into_values().collect::<Vec<_>>(), [0, 0], "two pods, never restarted");
+    assert_eq!(
+        pods(&sandbox, NAME).await.into_values().collect::<Vec<_>>(),
+        [0, 0],
+        "two pods, never restarted"
+    );
     let row = sandbox.kubectl(&["get", "mcps", NAME, "--no-headers"]).await;
     let columns: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(columns[..4], [NAME, "True", "PodsReady", "2/2"], "{row}");
@@ -33,7 +50,10 @@ async fn a_client_finds_a_job() {
     let forward = PortForward::open(sandbox.namespace(), &format!("service/{NAME}"), 80).await;
     let client = McpClient::new(&forward.url);
     let (status, body) = client.get("/health").await.unwrap();
-    assert_eq!((status, body.as_str()), (200, r#"{"status":"healthy","service":"iam-mcp-server"}"#));
+    assert_eq!(
+        (status, body.as_str()),
+        (200, r#"{"status":"healthy","service":"iam-mcp-server"}"#)
+    );
     the_older_transport(&client).await;
     streamable_http(&client).await;
     helm::assert_nothing_forbidden().await;
@@ -42,14 +62,23 @@ async fn a_client_finds_a_job() {
 /// The seed's curl flow, message by message.
 async fn the_older_transport(client: &McpClient) {
     let mut session = client.open_sse().await;
-    assert!(session.path.starts_with("/messages/?session_id="), "{}", session.path);
+    assert!(
+        session.path.starts_with("/messages/?session_id="),
+        "{}",
+        session.path
+    );
     let capabilities = json!({"prompts": {}, "tools": {}});
     let info = json!({"name": "test-client", "version": "1.0.0"});
     let params = json!({"protocolVersion": "0.1.0", "capabilities": capabilities, "clientInfo": info});
     let hello = session.request(1, "initialize", &params).await;
-    assert!(hello["protocolVersion"].is_string() && hello["serverInfo"]["name"].is_string(), "{hello}");
+    assert!(
+        hello["protocolVersion"].is_string() && hello["serverInfo"]["name"].is_string(),
+        "{hello}"
+    );
     let accepted = session
-        .send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized", "params": {"capabilities": {}}}))
+        .send(
+            &json!({"jsonrpc": "2.0", "method": "notifications/initialized", "params": {"capabilities": {}}}),
+        )
         .await;
     assert_eq!(accepted, "Accepted");
     let prompts = session.request(2, "prompts/list", &json!({})).await;
@@ -57,18 +86,39 @@ async fn the_older_transport(client: &McpClient) {
     let tools = session.request(3, "tools/list", &json!({})).await;
     assert_eq!(tools["tools"][0]["name"], "search_jobs", "{tools}");
     let arguments = json!({"query": "Python developer", "location": "San Francisco, CA", "num_pages": 1});
-    let result = session.request(4, "tools/call", &json!({"name": "search_jobs", "arguments": arguments})).await;
+    let result = session
+        .request(
+            4,
+            "tools/call",
+            &json!({"name": "search_jobs", "arguments": arguments}),
+        )
+        .await;
     assert!(!jobs(&result).is_empty(), "{result}");
-    for field in ["job_id", "title", "company", "location", "description", "apply_link"] {
+    for field in [
+        "job_id",
+        "title",
+        "company",
+        "location",
+        "description",
+        "apply_link",
+    ] {
         assert!(jobs(&result)[0][field].is_string(), "{field} of {result}");
     }
-    assert!(result["content"][0]["text"].as_str().is_some_and(|text| text.contains("Apply: ")), "{result}");
+    assert!(
+        result["content"][0]["text"]
+            .as_str()
+            .is_some_and(|text| text.contains("Apply: ")),
+        "{result}"
+    );
 }
 
 async fn streamable_http(client: &McpClient) {
     let found = client.search("Rust developer").await.unwrap();
     assert!(!jobs(&found).is_empty(), "{found}");
-    let (status, body) = client.post("/mcp", &call(7, "tools/list", &json!({}))).await.unwrap();
+    let (status, body) = client
+        .post("/mcp", &call(7, "tools/list", &json!({})))
+        .await
+        .unwrap();
     assert_eq!(status, 200, "{body}");
     assert!(body.contains("search_jobs"), "{body}");
     let (status, _) = client.get("/mcp").await.unwrap();
@@ -83,8 +133,22 @@ async fn a_rollout_replaces_pods_and_the_status_follows() {
     ready(&sandbox, "jobs").await;
     let before = pods(&sandbox, "jobs").await;
     sandbox.change("jobs", json!({"logLevel": "DEBUG"})).await;
-    sandbox.kubectl(&["wait", "mcps/jobs", "--for=condition=Progressing=True", "--timeout=30s"]).await;
-    sandbox.kubectl(&["wait", "mcps/jobs", "--for=condition=Progressing=False", "--timeout=120s"]).await;
+    sandbox
+        .kubectl(&[
+            "wait",
+            "mcps/jobs",
+            "--for=condition=Progressing=True",
+            "--timeout=30s",
+        ])
+        .await;
+    sandbox
+        .kubectl(&[
+            "wait",
+            "mcps/jobs",
+            "--for=condition=Progressing=False",
+            "--timeout=120s",
+        ])
+        .await;
     ready(&sandbox, "jobs").await;
     let what = "the old pod to go";
     eventually(Duration::from_mins(1), what, || async {
@@ -101,14 +165,33 @@ async fn an_image_that_cannot_be_had_is_told_and_the_old_pods_stay() {
     sandbox.submit("jobs", json!({"replicas": 1})).await;
     ready(&sandbox, "jobs").await;
     let before = pods(&sandbox, "jobs").await;
-    sandbox.change("jobs", json!({"image": "localhost/absent:1", "imagePullPolicy": "Never"})).await;
-    sandbox.kubectl(&["wait", "mcps/jobs", "--for=condition=Progressing=True", "--timeout=30s"]).await;
-    eventually(Duration::from_mins(1), "a pod of the new template beside the old one", || async {
-        let now = pods(&sandbox, "jobs").await;
-        when(now.len() == 2, now)
-    })
+    sandbox
+        .change(
+            "jobs",
+            json!({"image": "localhost/absent:1", "imagePullPolicy": "Never"}),
+        )
+        .await;
+    sandbox
+        .kubectl(&[
+            "wait",
+            "mcps/jobs",
+            "--for=condition=Progressing=True",
+            "--timeout=30s",
+        ])
+        .await;
+    eventually(
+        Duration::from_mins(1),
+        "a pod of the new template beside the old one",
+        || async {
+            let now = pods(&sandbox, "jobs").await;
+            when(now.len() == 2, now)
+        },
+    )
     .await;
     let now = pods(&sandbox, "jobs").await;
-    assert!(before.keys().all(|uid| now.contains_key(uid)), "the pod that serves stays: {before:?} {now:?}");
+    assert!(
+        before.keys().all(|uid| now.contains_key(uid)),
+        "the pod that serves stays: {before:?} {now:?}"
+    );
     ready(&sandbox, "jobs").await;
 }

@@ -50,7 +50,16 @@ async fn images() {
         "localhost:5000/acme/jobs:dev".to_owned(),
         "registry.example.com:443/a/b/c__d".to_owned(),
     ];
-    let bad = ["jobs:", "jobs:1:2", "https://ghcr.io/jobs", "ghcr.io/Acme/jobs", "jobs ", "jobs@sha256:abc", "-jobs", "a//b"];
+    let bad = [
+        "jobs:",
+        "jobs:1:2",
+        "https://ghcr.io/jobs",
+        "ghcr.io/Acme/jobs",
+        "jobs ",
+        "jobs@sha256:abc",
+        "-jobs",
+        "a//b",
+    ];
     let good = good.into_iter().map(|i| (image(i), Ok(())));
     let bad = bad.into_iter().map(|i| (image(i.to_owned()), Err(help)));
     check(good.chain(bad).collect()).await;
@@ -62,7 +71,11 @@ async fn environment() {
     let help = "env: the operator sets this variable itself";
     let var = |name: &str| json!({"env": [{"name": "FIRST", "value": "1"}, {"name": name, "value": "2"}]});
     let mut cases: Vec<_> = RESERVED_ENV.iter().map(|name| (var(name), Err(help))).collect();
-    cases.extend(RESERVED_ENV.iter().map(|name| (var(&format!("MY_{name}")), Ok(()))));
+    cases.extend(
+        RESERVED_ENV
+            .iter()
+            .map(|name| (var(&format!("MY_{name}")), Ok(()))),
+    );
     cases.push((var("FIRST"), Err("Duplicate value")));
     cases.push((var(""), Err("spec.env[1].name")));
     check(cases).await;
@@ -76,18 +89,42 @@ async fn numbers() {
         (json!({"replicas": -1}), Err("spec.replicas")),
         (json!({"replicas": 1001}), Err("spec.replicas")),
         (json!({"replicas": "2"}), Err("spec.replicas")),
-        (json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 3}}), Ok(())),
-        (json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 2}}), Err("minReplicas must not be greater than maxReplicas")),
-        (json!({"autoscaling": {"minReplicas": 11}}), Err("minReplicas must not be greater than maxReplicas")),
-        (json!({"autoscaling": {"minReplicas": 0}}), Err("spec.autoscaling.minReplicas")),
-        (json!({"autoscaling": {"cpuUtilization": 0}}), Err("spec.autoscaling.cpuUtilization")),
+        (
+            json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 3}}),
+            Ok(()),
+        ),
+        (
+            json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 2}}),
+            Err("minReplicas must not be greater than maxReplicas"),
+        ),
+        (
+            json!({"autoscaling": {"minReplicas": 11}}),
+            Err("minReplicas must not be greater than maxReplicas"),
+        ),
+        (
+            json!({"autoscaling": {"minReplicas": 0}}),
+            Err("spec.autoscaling.minReplicas"),
+        ),
+        (
+            json!({"autoscaling": {"cpuUtilization": 0}}),
+            Err("spec.autoscaling.cpuUtilization"),
+        ),
         (json!({"service": {"port": 1}}), Ok(())),
         (json!({"service": {"port": 65535}}), Ok(())),
         (json!({"service": {"port": 0}}), Err("spec.service.port")),
         (json!({"service": {"port": 65536}}), Err("spec.service.port")),
-        (json!({"service": {"sessionAffinityTimeoutSeconds": 86400}}), Ok(())),
-        (json!({"service": {"sessionAffinityTimeoutSeconds": 86401}}), Err("sessionAffinityTimeoutSeconds")),
-        (json!({"service": {"sessionAffinityTimeoutSeconds": 0}}), Err("sessionAffinityTimeoutSeconds")),
+        (
+            json!({"service": {"sessionAffinityTimeoutSeconds": 86400}}),
+            Ok(()),
+        ),
+        (
+            json!({"service": {"sessionAffinityTimeoutSeconds": 86401}}),
+            Err("sessionAffinityTimeoutSeconds"),
+        ),
+        (
+            json!({"service": {"sessionAffinityTimeoutSeconds": 0}}),
+            Err("sessionAffinityTimeoutSeconds"),
+        ),
     ])
     .await;
 }
@@ -101,20 +138,50 @@ async fn words() {
         (json!({"jobSearch": {"provider": "Auto"}}), Ok(())),
         (json!({"jobSearch": {"provider": "Catalogue"}}), Ok(())),
         (json!({"jobSearch": {"provider": "JSearch"}}), Err(needs_key)),
-        (json!({"jobSearch": {"provider": "JSearch", "rapidApi": {"host": "a.b"}}}), Err(needs_key)),
-        (json!({"jobSearch": {"provider": "Monster"}}), Err("Unsupported value: \"Monster\"")),
-        (json!({"jobSearch": {"rapidApi": {"keySecretRef": {"name": "s"}}}}), Err("keySecretRef.key")),
-        (json!({"jobSearch": {"rapidApi": {"host": "https://a.b"}}}), Err("spec.jobSearch.rapidApi.host")),
+        (
+            json!({"jobSearch": {"provider": "JSearch", "rapidApi": {"host": "a.b"}}}),
+            Err(needs_key),
+        ),
+        (
+            json!({"jobSearch": {"provider": "Monster"}}),
+            Err("Unsupported value: \"Monster\""),
+        ),
+        (
+            json!({"jobSearch": {"rapidApi": {"keySecretRef": {"name": "s"}}}}),
+            Err("keySecretRef.key"),
+        ),
+        (
+            json!({"jobSearch": {"rapidApi": {"host": "https://a.b"}}}),
+            Err("spec.jobSearch.rapidApi.host"),
+        ),
         (json!({"logLevel": "DEBUG"}), Ok(())),
         (json!({"logLevel": "debug"}), Err("Unsupported value: \"debug\"")),
-        (json!({"imagePullPolicy": "Sometimes"}), Err("Unsupported value: \"Sometimes\"")),
-        (json!({"service": {"sessionAffinity": "Cookie"}}), Err("Unsupported value: \"Cookie\"")),
-        (json!({"cors": {"origins": ["*", "https://a.example.com", "http://localhost:3000"]}}), Ok(())),
+        (
+            json!({"imagePullPolicy": "Sometimes"}),
+            Err("Unsupported value: \"Sometimes\""),
+        ),
+        (
+            json!({"service": {"sessionAffinity": "Cookie"}}),
+            Err("Unsupported value: \"Cookie\""),
+        ),
+        (
+            json!({"cors": {"origins": ["*", "https://a.example.com", "http://localhost:3000"]}}),
+            Ok(()),
+        ),
         (json!({"cors": {"origins": []}}), Err("spec.cors.origins")),
-        (json!({"cors": {"origins": ["a.example.com"]}}), Err("cors.origins: each is '*' or scheme://host[:port]")),
-        (json!({"cors": {"origins": ["https://a.example.com/app"]}}), Err("cors.origins: each is")),
+        (
+            json!({"cors": {"origins": ["a.example.com"]}}),
+            Err("cors.origins: each is '*' or scheme://host[:port]"),
+        ),
+        (
+            json!({"cors": {"origins": ["https://a.example.com/app"]}}),
+            Err("cors.origins: each is"),
+        ),
         (json!({"replica": 2}), Err("unknown field \"spec.replica\"")),
-        (json!({"service": {"prot": 2}}), Err("unknown field \"spec.service.prot\"")),
+        (
+            json!({"service": {"prot": 2}}),
+            Err("unknown field \"spec.service.prot\""),
+        ),
     ])
     .await;
 }
@@ -125,11 +192,23 @@ async fn ingresses() {
     let path_help = "ingress.path: starts with '/' and does not end with one";
     let mut cases = vec![
         (json!({"ingress": {}}), Ok(())),
-        (json!({"ingress": {"host": "jobs.example.com", "tlsSecretName": "tls"}}), Ok(())),
+        (
+            json!({"ingress": {"host": "jobs.example.com", "tlsSecretName": "tls"}}),
+            Ok(()),
+        ),
         (json!({"ingress": {"host": "*.example.com"}}), Ok(())),
-        (json!({"ingress": {"tlsSecretName": "tls"}}), Err("ingress: tlsSecretName needs host")),
-        (json!({"ingress": {"host": "Jobs.example.com"}}), Err("spec.ingress.host")),
-        (json!({"ingress": {"host": "jobs.example.com:80"}}), Err("spec.ingress.host")),
+        (
+            json!({"ingress": {"tlsSecretName": "tls"}}),
+            Err("ingress: tlsSecretName needs host"),
+        ),
+        (
+            json!({"ingress": {"host": "Jobs.example.com"}}),
+            Err("spec.ingress.host"),
+        ),
+        (
+            json!({"ingress": {"host": "jobs.example.com:80"}}),
+            Err("spec.ingress.host"),
+        ),
     ];
     cases.extend(["/", "/jobs", "/a/b.c~d"].map(|p| (path(p), Ok(()))));
     cases.extend(["jobs", "/jobs/", "//", "/a b", "/a//b"].map(|p| (path(p), Err(path_help))));

@@ -2,7 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use iam_mcp_e2e::{poll::{SOON, eventually, when}, sandbox::Sandbox, servers::NAME};
+use iam_mcp_e2e::{
+    poll::{SOON, eventually, when},
+    sandbox::Sandbox,
+    servers::NAME,
+};
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler};
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
@@ -16,8 +20,13 @@ pub(crate) struct Lowest {
 impl Lowest {
     pub(crate) async fn watch(sandbox: &Sandbox, name: &str) -> Self {
         let api = sandbox.api::<Deployment>();
-        let list = api.list(&ListParams::default().fields(&format!("metadata.name={name}"))).await.unwrap();
-        let seen = Arc::new(Mutex::new(vec![list.items[0].spec.as_ref().unwrap().replicas.unwrap()]));
+        let list = api
+            .list(&ListParams::default().fields(&format!("metadata.name={name}")))
+            .await
+            .unwrap();
+        let seen = Arc::new(Mutex::new(vec![
+            list.items[0].spec.as_ref().unwrap().replicas.unwrap(),
+        ]));
         let kubectl = iam_mcp_e2e::kubectl::command(&[
             "--namespace",
             sandbox.namespace(),
@@ -43,7 +52,10 @@ impl Lowest {
             }
         });
         let lowest = Self { seen, task };
-        eventually(SOON, "the watch to begin", || async { when(lowest.seen.lock().unwrap().len() > 1, "nothing") }).await;
+        eventually(SOON, "the watch to begin", || async {
+            when(lowest.seen.lock().unwrap().len() > 1, "nothing")
+        })
+        .await;
         lowest
     }
 
@@ -69,7 +81,15 @@ fn foreign_autoscaler(min: i32) -> Value {
 }
 
 async fn count(sandbox: &Sandbox) -> i32 {
-    sandbox.api::<Deployment>().get(NAME).await.unwrap().spec.unwrap().replicas.unwrap()
+    sandbox
+        .api::<Deployment>()
+        .get(NAME)
+        .await
+        .unwrap()
+        .spec
+        .unwrap()
+        .replicas
+        .unwrap()
 }
 
 #[tokio::test]
@@ -77,19 +97,35 @@ async fn an_autoscaler_of_somebody_takes_over_without_a_dip() {
     let sandbox = Sandbox::new("autoscaler").await;
     sandbox.serve(NAME, json!({"replicas": 5})).await;
     let lowest = Lowest::watch(&sandbox, NAME).await;
-    sandbox.create::<HorizontalPodAutoscaler>(foreign_autoscaler(3)).await;
+    sandbox
+        .create::<HorizontalPodAutoscaler>(foreign_autoscaler(3))
+        .await;
     sandbox.quiet().await;
-    sandbox.kubectl(&["scale", "deployment/jobs", "--replicas=7"]).await;
+    sandbox
+        .kubectl(&["scale", "deployment/jobs", "--replicas=7"])
+        .await;
     sandbox.settle(NAME).await;
     let writes = sandbox.operator().writes().await;
     sandbox.passes(NAME, 2).await;
     assert_eq!(count(&sandbox).await, 7, "the HPA's side may scale");
-    assert_eq!(sandbox.operator().writes().await, writes, "and the operator does not write");
+    assert_eq!(
+        sandbox.operator().writes().await,
+        writes,
+        "and the operator does not write"
+    );
     assert!(lowest.until_now() >= 5, "fell to {}", lowest.until_now());
     assert!(sandbox.events(NAME, "DriftRepaired").await.is_empty());
 
-    sandbox.api::<HorizontalPodAutoscaler>().delete("by-hand", &DeleteParams::default()).await.unwrap();
-    sandbox.child::<Deployment>(NAME, "the number of the spec again", |d| d.spec.as_ref().unwrap().replicas == Some(5)).await;
+    sandbox
+        .api::<HorizontalPodAutoscaler>()
+        .delete("by-hand", &DeleteParams::default())
+        .await
+        .unwrap();
+    sandbox
+        .child::<Deployment>(NAME, "the number of the spec again", |d| {
+            d.spec.as_ref().unwrap().replicas == Some(5)
+        })
+        .await;
     assert!(lowest.until_now() >= 5, "fell to {}", lowest.until_now());
 }
 
@@ -98,8 +134,14 @@ async fn an_autoscaler_made_while_no_operator_ran_takes_over_too() {
     let mut sandbox = Sandbox::new("autoscaler").await;
     sandbox.serve(NAME, json!({"replicas": 5})).await;
     sandbox.stop_operator().await;
-    sandbox.create::<HorizontalPodAutoscaler>(foreign_autoscaler(6)).await;
-    sandbox.child::<Deployment>(NAME, "the HPA to act", |d| d.spec.as_ref().unwrap().replicas == Some(6)).await;
+    sandbox
+        .create::<HorizontalPodAutoscaler>(foreign_autoscaler(6))
+        .await;
+    sandbox
+        .child::<Deployment>(NAME, "the HPA to act", |d| {
+            d.spec.as_ref().unwrap().replicas == Some(6)
+        })
+        .await;
     let lowest = Lowest::watch(&sandbox, NAME).await;
     sandbox.start_operator().await;
     sandbox.settle(NAME).await;
@@ -112,15 +154,23 @@ async fn ours_switched_on_and_off_never_resets_the_number() {
     let sandbox = Sandbox::new("autoscaler").await;
     sandbox.serve(NAME, json!({"replicas": 5})).await;
     let lowest = Lowest::watch(&sandbox, NAME).await;
-    sandbox.change(NAME, json!({"autoscaling": {"minReplicas": 3}})).await;
-    sandbox.child::<HorizontalPodAutoscaler>(NAME, "our HPA", |_| true).await;
+    sandbox
+        .change(NAME, json!({"autoscaling": {"minReplicas": 3}}))
+        .await;
+    sandbox
+        .child::<HorizontalPodAutoscaler>(NAME, "our HPA", |_| true)
+        .await;
     sandbox.settle(NAME).await;
     assert_eq!(count(&sandbox).await, 5, "the live number stays");
     sandbox.change(NAME, json!({"replicas": null})).await;
     sandbox.settle(NAME).await;
     sandbox.change(NAME, json!({"autoscaling": null})).await;
     eventually(SOON, "our HPA to go", || async {
-        let found = sandbox.api::<HorizontalPodAutoscaler>().get_opt(NAME).await.map_err(|e| e.to_string())?;
+        let found = sandbox
+            .api::<HorizontalPodAutoscaler>()
+            .get_opt(NAME)
+            .await
+            .map_err(|e| e.to_string())?;
         when(found.is_none(), "it is there")
     })
     .await;

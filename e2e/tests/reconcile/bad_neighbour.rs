@@ -9,33 +9,61 @@ use serde_json::{Value, json};
 async fn is_told(spec: Value, words: &str) {
     let sandbox = Sandbox::new("bad").await;
     sandbox.submit(NAME, spec).await;
-    let message = sandbox.condition(NAME, ConditionType::Accepted, false, Reason::ChildRejected).await;
-    assert!(message.contains("Deployment/jobs") && message.contains(words), "{message:?} has {words:?}");
-    sandbox.condition(NAME, ConditionType::Ready, false, Reason::ChildRejected).await;
-    sandbox.condition(NAME, ConditionType::Degraded, true, Reason::ChildRejected).await;
+    let message = sandbox
+        .condition(NAME, ConditionType::Accepted, false, Reason::ChildRejected)
+        .await;
+    assert!(
+        message.contains("Deployment/jobs") && message.contains(words),
+        "{message:?} has {words:?}"
+    );
+    sandbox
+        .condition(NAME, ConditionType::Ready, false, Reason::ChildRejected)
+        .await;
+    sandbox
+        .condition(NAME, ConditionType::Degraded, true, Reason::ChildRejected)
+        .await;
     sandbox.event(NAME, "ChildRejected", &[words]).await;
-    sandbox.child::<Service>(NAME, "the other children", |_| true).await;
+    sandbox
+        .child::<Service>(NAME, "the other children", |_| true)
+        .await;
 
     sandbox.serve("good", json!({})).await;
-    sandbox.condition("good", ConditionType::Accepted, true, Reason::Valid).await;
-    sandbox.child::<Deployment>("good", "the neighbour's Deployment", |_| true).await;
+    sandbox
+        .condition("good", ConditionType::Accepted, true, Reason::Valid)
+        .await;
+    sandbox
+        .child::<Deployment>("good", "the neighbour's Deployment", |_| true)
+        .await;
 
     sandbox.quiet().await;
     let writes = sandbox.operator().writes().await;
     sandbox.passes("good", 3).await;
     let more = sandbox.operator().writes().await - writes;
-    assert!(more < 3, "a refused child is not tried at every turn of another server: {more} writes");
+    assert!(
+        more < 3,
+        "a refused child is not tried at every turn of another server: {more} writes"
+    );
 
-    sandbox.change(NAME, json!({"resources": null, "env": null})).await;
-    sandbox.condition(NAME, ConditionType::Accepted, true, Reason::Valid).await;
-    sandbox.child::<Deployment>(NAME, "the Deployment", |_| true).await;
+    sandbox
+        .change(NAME, json!({"resources": null, "env": null}))
+        .await;
+    sandbox
+        .condition(NAME, ConditionType::Accepted, true, Reason::Valid)
+        .await;
+    sandbox
+        .child::<Deployment>(NAME, "the Deployment", |_| true)
+        .await;
     sandbox.event(NAME, "Recovered", &[words]).await;
 }
 
 #[tokio::test]
 async fn a_request_above_its_limit() {
     let resources = json!({"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}});
-    is_told(json!({"resources": resources}), "must be less than or equal to memory limit").await;
+    is_told(
+        json!({"resources": resources}),
+        "must be less than or equal to memory limit",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -46,7 +74,11 @@ async fn an_invalid_quantity() {
 #[tokio::test]
 async fn a_variable_with_two_sources() {
     let source = json!({"fieldRef": {"fieldPath": "metadata.name"}});
-    is_told(json!({"env": [{"name": "A", "value": "x", "valueFrom": source}]}), "may not be specified when").await;
+    is_told(
+        json!({"env": [{"name": "A", "value": "x", "valueFrom": source}]}),
+        "may not be specified when",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -55,9 +87,19 @@ async fn a_bad_change_leaves_the_running_pods_alone() {
     sandbox.serve(NAME, json!({"image": "example.com/jobs:1"})).await;
     let before = sandbox.versions(NAME).await;
     let resources = json!({"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}});
-    sandbox.change(NAME, json!({"image": "example.com/jobs:2", "resources": resources})).await;
-    sandbox.condition(NAME, ConditionType::Accepted, false, Reason::ChildRejected).await;
+    sandbox
+        .change(
+            NAME,
+            json!({"image": "example.com/jobs:2", "resources": resources}),
+        )
+        .await;
+    sandbox
+        .condition(NAME, ConditionType::Accepted, false, Reason::ChildRejected)
+        .await;
     assert_eq!(sandbox.versions(NAME).await["Deployment"], before["Deployment"]);
     let server: McpServer = sandbox.api().get(NAME).await.unwrap();
-    assert_eq!(server.status.unwrap().observed_generation, server.metadata.generation);
+    assert_eq!(
+        server.status.unwrap().observed_generation,
+        server.metadata.generation
+    );
 }

@@ -20,13 +20,19 @@ async fn every_child_belongs_to_the_server_and_says_so() {
     let children = sandbox.children(NAME).await;
     assert_eq!(children.len(), 6, "{:?}", children.keys());
     for (kind, child) in &children {
-        let [owner] = child.owner_references() else { panic!("{kind} has {:?}", child.owner_references()) };
+        let [owner] = child.owner_references() else {
+            panic!("{kind} has {:?}", child.owner_references())
+        };
         assert_eq!(
             (owner.kind.as_str(), owner.name.as_str(), Some(owner.uid.clone())),
             ("McpServer", NAME, server.uid()),
             "{kind}"
         );
-        assert_eq!((owner.controller, owner.block_owner_deletion), (Some(true), Some(true)), "{kind}");
+        assert_eq!(
+            (owner.controller, owner.block_owner_deletion),
+            (Some(true), Some(true)),
+            "{kind}"
+        );
         for (label, value) in [
             ("app", NAME),
             ("app.kubernetes.io/name", "mcp-server"),
@@ -34,12 +40,26 @@ async fn every_child_belongs_to_the_server_and_says_so() {
             ("app.kubernetes.io/managed-by", OPERATOR),
             ("app.kubernetes.io/part-of", "iam-mcp"),
         ] {
-            assert_eq!(child.labels().get(label).map(String::as_str), Some(value), "{label} of {kind}");
+            assert_eq!(
+                child.labels().get(label).map(String::as_str),
+                Some(value),
+                "{label} of {kind}"
+            );
         }
     }
-    sandbox.condition(NAME, ConditionType::Accepted, true, Reason::Valid).await;
-    sandbox.condition(NAME, ConditionType::Ready, false, Reason::PodsNotReady).await;
-    sandbox.event(NAME, "Created", &["Deployment/jobs", "Service/jobs", "Secret/jobs-keys"]).await;
+    sandbox
+        .condition(NAME, ConditionType::Accepted, true, Reason::Valid)
+        .await;
+    sandbox
+        .condition(NAME, ConditionType::Ready, false, Reason::PodsNotReady)
+        .await;
+    sandbox
+        .event(
+            NAME,
+            "Created",
+            &["Deployment/jobs", "Service/jobs", "Secret/jobs-keys"],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -50,7 +70,11 @@ async fn children_lead_to_each_other() {
     let service = sandbox.api::<Service>().get(NAME).await.unwrap().spec.unwrap();
     let pods = deployment.template.metadata.unwrap().labels.unwrap();
     for (label, value) in service.selector.unwrap() {
-        assert_eq!(pods.get(&label), Some(&value), "the Service selects the pods by {label}");
+        assert_eq!(
+            pods.get(&label),
+            Some(&value),
+            "the Service selects the pods by {label}"
+        );
     }
     assert_eq!(service.session_affinity.as_deref(), Some("ClientIP"));
     let port = service.ports.unwrap().remove(0);
@@ -60,15 +84,36 @@ async fn children_lead_to_each_other() {
     let rule = &ingress["rules"][0];
     assert_eq!(rule["host"], "jobs.example.com");
     let path = &rule["http"]["paths"][0];
-    assert_eq!((&path["path"], &path["pathType"]), (&json!("/jobs"), &json!("Prefix")));
-    assert_eq!(path["backend"]["service"], json!({"name": NAME, "port": {"name": "http"}}));
+    assert_eq!(
+        (&path["path"], &path["pathType"]),
+        (&json!("/jobs"), &json!("Prefix"))
+    );
+    assert_eq!(
+        path["backend"]["service"],
+        json!({"name": NAME, "port": {"name": "http"}})
+    );
 
-    let hpa = sandbox.api::<HorizontalPodAutoscaler>().get(NAME).await.unwrap().spec.unwrap();
-    assert_eq!((hpa.scale_target_ref.kind.as_str(), hpa.scale_target_ref.name.as_str()), ("Deployment", NAME));
+    let hpa = sandbox
+        .api::<HorizontalPodAutoscaler>()
+        .get(NAME)
+        .await
+        .unwrap()
+        .spec
+        .unwrap();
+    assert_eq!(
+        (
+            hpa.scale_target_ref.kind.as_str(),
+            hpa.scale_target_ref.name.as_str()
+        ),
+        ("Deployment", NAME)
+    );
     assert_eq!((hpa.min_replicas, hpa.max_replicas), (Some(2), 10));
     let container = deployment.template.spec.unwrap().containers.remove(0);
     let requests = container.resources.unwrap().requests.unwrap();
-    assert!(requests.contains_key("cpu"), "an HPA on CPU needs a CPU request: {requests:?}");
+    assert!(
+        requests.contains_key("cpu"),
+        "an HPA on CPU needs a CPU request: {requests:?}"
+    );
 }
 
 #[tokio::test]
@@ -84,11 +129,19 @@ async fn pods_are_restricted_and_carry_no_secret() {
     let context = pod.security_context.clone().unwrap();
     assert_eq!(context.run_as_non_root, Some(true));
     assert_eq!(context.seccomp_profile.unwrap().type_, "RuntimeDefault");
-    assert_eq!((pod.automount_service_account_token, pod.host_network), (Some(false), None));
+    assert_eq!(
+        (pod.automount_service_account_token, pod.host_network),
+        (Some(false), None)
+    );
     let account: ServiceAccount = sandbox.api().get(NAME).await.unwrap();
     assert_eq!(account.automount_service_account_token, Some(false));
-    let [container] = pod.containers.as_slice() else { panic!("one container, not {}", pod.containers.len()) };
-    assert_eq!(container.name, NAME, "the container has the server's name, as the seed's commands have it");
+    let [container] = pod.containers.as_slice() else {
+        panic!("one container, not {}", pod.containers.len())
+    };
+    assert_eq!(
+        container.name, NAME,
+        "the container has the server's name, as the seed's commands have it"
+    );
     let security = container.security_context.clone().unwrap();
     assert_eq!(security.allow_privilege_escalation, Some(false));
     assert_eq!(security.read_only_root_filesystem, Some(true));
@@ -96,6 +149,12 @@ async fn pods_are_restricted_and_carry_no_secret() {
 
     let rendered = serde_json::to_string(&pod).unwrap();
     let key = serde_json::to_string(&keys["session-key"]).unwrap();
-    assert!(!rendered.contains(key.trim_matches('"')), "the key is in the pod template");
-    assert!(!sandbox.operator().log().contains(key.trim_matches('"')), "the key is in the log");
+    assert!(
+        !rendered.contains(key.trim_matches('"')),
+        "the key is in the pod template"
+    );
+    assert!(
+        !sandbox.operator().log().contains(key.trim_matches('"')),
+        "the key is in the log"
+    );
 }

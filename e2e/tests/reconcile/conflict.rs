@@ -17,32 +17,59 @@ use serde_json::{Value, json};
 /// when it is deleted.
 async fn is_left_alone<K>(name: &str, title: &str, object: Value)
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Serialize,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Serialize,
 {
     let sandbox = Sandbox::new("conflict").await;
     let foreign: K = sandbox.create(object).await;
     sandbox.submit(NAME, json!({})).await;
-    let message = sandbox.condition(NAME, ConditionType::Degraded, true, Reason::NameConflict).await;
+    let message = sandbox
+        .condition(NAME, ConditionType::Degraded, true, Reason::NameConflict)
+        .await;
     assert!(message.contains(title), "{message:?} names {title}");
-    sandbox.condition(NAME, ConditionType::Ready, false, Reason::NameConflict).await;
-    sandbox.condition(NAME, ConditionType::Accepted, true, Reason::Valid).await;
+    sandbox
+        .condition(NAME, ConditionType::Ready, false, Reason::NameConflict)
+        .await;
+    sandbox
+        .condition(NAME, ConditionType::Accepted, true, Reason::Valid)
+        .await;
     sandbox.event(NAME, "NameConflict", &[title]).await;
     sandbox.quiet().await;
     let kinds: Vec<_> = sandbox.children(NAME).await.into_keys().collect();
-    assert_eq!(kinds, ["Deployment", "Secret", "Service", "ServiceAccount"], "the others exist");
+    assert_eq!(
+        kinds,
+        ["Deployment", "Secret", "Service", "ServiceAccount"],
+        "the others exist"
+    );
 
     sandbox.change(NAME, json!({"logLevel": "DEBUG"})).await;
-    sandbox.condition(NAME, ConditionType::Degraded, true, Reason::NameConflict).await;
+    sandbox
+        .condition(NAME, ConditionType::Degraded, true, Reason::NameConflict)
+        .await;
     let live = sandbox.api::<K>().get(name).await.unwrap();
     assert_eq!(live.uid(), foreign.uid());
     assert_eq!(live.meta().owner_references, None);
     assert_eq!(live.labels(), foreign.labels());
-    let ours = live.managed_fields().iter().any(|f| f.manager.as_deref() == Some("iam-mcp-operator"));
+    let ours = live
+        .managed_fields()
+        .iter()
+        .any(|f| f.manager.as_deref() == Some("iam-mcp-operator"));
     assert!(!ours, "the operator wrote to it");
 
-    sandbox.api::<K>().delete(name, &DeleteParams::background()).await.unwrap();
-    sandbox.condition(NAME, ConditionType::Degraded, false, Reason::AsExpected).await;
-    let child = sandbox.child::<K>(name, "our own", |child| !child.owner_references().is_empty()).await;
+    sandbox
+        .api::<K>()
+        .delete(name, &DeleteParams::background())
+        .await
+        .unwrap();
+    sandbox
+        .condition(NAME, ConditionType::Degraded, false, Reason::AsExpected)
+        .await;
+    let child = sandbox
+        .child::<K>(name, "our own", |child| !child.owner_references().is_empty())
+        .await;
     assert_ne!(child.uid(), foreign.uid());
 }
 
@@ -53,13 +80,23 @@ async fn a_foreign_deployment_is_left_alone() {
         "spec": {"containers": [{"name": "other", "image": "example.com/other:1"}]},
     });
     let spec = json!({"replicas": 0, "selector": {"matchLabels": {"app": "other"}}, "template": template});
-    is_left_alone::<Deployment>(NAME, "Deployment/jobs", json!({"metadata": {"name": NAME}, "spec": spec})).await;
+    is_left_alone::<Deployment>(
+        NAME,
+        "Deployment/jobs",
+        json!({"metadata": {"name": NAME}, "spec": spec}),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_foreign_service_is_left_alone() {
     let spec = json!({"selector": {"app": "other"}, "ports": [{"port": 1234}]});
-    is_left_alone::<Service>(NAME, "Service/jobs", json!({"metadata": {"name": NAME}, "spec": spec})).await;
+    is_left_alone::<Service>(
+        NAME,
+        "Service/jobs",
+        json!({"metadata": {"name": NAME}, "spec": spec}),
+    )
+    .await;
 }
 
 #[tokio::test]

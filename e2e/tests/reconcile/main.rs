@@ -1,7 +1,11 @@
 //! What the operator does to the API, against a control plane without nodes. Each test has a namespace
 //! and an operator of its own.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at a surprise")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test stops at a surprise"
+)]
 
 mod api;
 mod api_more;

@@ -28,19 +28,34 @@ async fn a_restart_writes_nothing() {
     let names = ["plain", "full", "counted"];
     let mut before = Vec::new();
     for name in names {
-        before.push((sandbox.versions(name).await, sandbox.events(name, "Updated").await, sandbox.settle(name).await));
+        before.push((
+            sandbox.versions(name).await,
+            sandbox.events(name, "Updated").await,
+            sandbox.settle(name).await,
+        ));
     }
     sandbox.stop_operator().await;
     sandbox.start_operator().await;
     sandbox.quiet().await;
-    assert!(sandbox.operator().passes().await >= 3, "each server was looked at");
+    assert!(
+        sandbox.operator().passes().await >= 3,
+        "each server was looked at"
+    );
     let metrics = sandbox.operator().metrics().await;
-    assert_eq!(metrics.sum("mcp_operator_api_writes_total", &[]), 0, "{:?}", metrics.of("mcp_operator_api_writes"));
+    assert_eq!(
+        metrics.sum("mcp_operator_api_writes_total", &[]),
+        0,
+        "{:?}",
+        metrics.of("mcp_operator_api_writes")
+    );
     for (name, (versions, updates, server)) in names.into_iter().zip(before) {
         assert_eq!(sandbox.versions(name).await, versions, "children of {name}");
         assert_eq!(sandbox.events(name, "Updated").await, updates, "events on {name}");
         let now: McpServer = sandbox.api().get(name).await.unwrap();
-        assert_eq!(now.metadata.resource_version, server.metadata.resource_version, "{name} itself");
+        assert_eq!(
+            now.metadata.resource_version, server.metadata.resource_version,
+            "{name} itself"
+        );
     }
 }
 
@@ -52,14 +67,22 @@ async fn values_that_the_api_server_rewrites_are_not_written_again() {
     sandbox.passes(NAME, 1).await;
     let touched = sandbox.versions(NAME).await;
     sandbox.passes(NAME, 2).await;
-    assert_eq!(sandbox.operator().writes().await, before.1, "writes after the first pass");
+    assert_eq!(
+        sandbox.operator().writes().await,
+        before.1,
+        "writes after the first pass"
+    );
     assert_eq!(touched.len(), before.0.len());
 
     let before = sandbox.versions(NAME).await;
     sandbox.stop_operator().await;
     sandbox.start_operator().await;
     sandbox.quiet().await;
-    assert_eq!(sandbox.versions(NAME).await, before, "a new operator changes nothing");
+    assert_eq!(
+        sandbox.versions(NAME).await,
+        before,
+        "a new operator changes nothing"
+    );
 }
 
 #[tokio::test]
@@ -86,7 +109,9 @@ async fn what_others_add_survives() {
     let foreign = || json!({"labels": {"injected": "yes"}, "annotations": {"example.com/injected": "yes"}});
     let patch = json!({"metadata": foreign(), "spec": {"template": {"metadata": foreign()}}});
     sandbox.patch::<Deployment>(NAME, "an-injector", patch).await;
-    sandbox.patch::<Service>(NAME, "an-injector", json!({"metadata": foreign()})).await;
+    sandbox
+        .patch::<Service>(NAME, "an-injector", json!({"metadata": foreign()}))
+        .await;
     sandbox.settle(NAME).await;
     let before = sandbox.versions(NAME).await;
 
@@ -101,10 +126,19 @@ async fn what_others_add_survives() {
     assert_eq!(after["Service"], before["Service"], "the Service was written");
     let deployment: Deployment = sandbox.api().get(NAME).await.unwrap();
     let template = deployment.spec.unwrap().template.metadata.unwrap();
-    for metadata in [deployment.metadata, template.clone(), sandbox.api::<Service>().get(NAME).await.unwrap().metadata] {
+    for metadata in [
+        deployment.metadata,
+        template.clone(),
+        sandbox.api::<Service>().get(NAME).await.unwrap().metadata,
+    ] {
         assert_eq!(metadata.labels.unwrap()["injected"], "yes");
         assert_eq!(metadata.annotations.unwrap()["example.com/injected"], "yes");
     }
-    assert!(template.annotations.unwrap().contains_key("kubectl.kubernetes.io/restartedAt"));
+    assert!(
+        template
+            .annotations
+            .unwrap()
+            .contains_key("kubectl.kubernetes.io/restartedAt")
+    );
     assert!(sandbox.events(NAME, "DriftRepaired").await.is_empty());
 }

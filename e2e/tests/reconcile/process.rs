@@ -10,7 +10,11 @@ async fn the_admin_port_answers_and_sigterm_ends_it_cleanly() {
     let mut sandbox = Sandbox::new("process").await;
     sandbox.serve(NAME, json!({})).await;
     for path in ["/livez", "/readyz"] {
-        assert_eq!(sandbox.operator().get(path).await.map(|(status, _)| status), Some(200), "{path}");
+        assert_eq!(
+            sandbox.operator().get(path).await.map(|(status, _)| status),
+            Some(200),
+            "{path}"
+        );
     }
     let (_, metrics) = sandbox.operator().get("/metrics").await.unwrap();
     for name in [
@@ -22,8 +26,18 @@ async fn the_admin_port_answers_and_sigterm_ends_it_cleanly() {
     ] {
         assert!(metrics.contains(name), "{name} is not in:\n{metrics}");
     }
-    assert!(!metrics.contains(sandbox.namespace()), "an object's name is no label");
-    assert_eq!(sandbox.operator().get("/elsewhere").await.map(|(status, _)| status), Some(404));
+    assert!(
+        !metrics.contains(sandbox.namespace()),
+        "an object's name is no label"
+    );
+    assert_eq!(
+        sandbox
+            .operator()
+            .get("/elsewhere")
+            .await
+            .map(|(status, _)| status),
+        Some(404)
+    );
 
     let operator = sandbox.take_operator();
     let (took, status) = operator.stop().await;
@@ -35,13 +49,21 @@ async fn the_admin_port_answers_and_sigterm_ends_it_cleanly() {
 async fn metrics_can_be_off() {
     let sandbox = Sandbox::without_operator("process").await;
     let mut child = operator::command()
-        .args(["run", "--metrics-bind", "0", "--watch-namespaces", sandbox.namespace()])
+        .args([
+            "run",
+            "--metrics-bind",
+            "0",
+            "--watch-namespaces",
+            sandbox.namespace(),
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     sandbox.submit(NAME, json!({})).await;
-    sandbox.child::<k8s_openapi::api::apps::v1::Deployment>(NAME, "it to work all the same", |_| true).await;
+    sandbox
+        .child::<k8s_openapi::api::apps::v1::Deployment>(NAME, "it to work all the same", |_| true)
+        .await;
     let listens = std::process::Command::new("ss").args(["-Hltnp"]).output();
     let _ = child.kill();
     let _ = child.wait();
@@ -54,15 +76,28 @@ async fn metrics_can_be_off() {
 #[tokio::test]
 async fn what_is_wrong_at_the_start_is_told_in_a_line() {
     let told = |args: &[&str]| {
-        let output = operator::command().env_remove("KUBECONFIG").args(args).output().unwrap();
+        let output = operator::command()
+            .env_remove("KUBECONFIG")
+            .args(args)
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         String::from_utf8(output.stderr).unwrap()
     };
     let error = told(&["run", "--metrics-bind", "0", "--kubeconfig", "/nowhere/config"]);
-    assert!(error.contains("--kubeconfig: cannot read /nowhere/config"), "{error}");
+    assert!(
+        error.contains("--kubeconfig: cannot read /nowhere/config"),
+        "{error}"
+    );
     let error = told(&["run", "--metrics-bind", "0"]);
-    assert!(error.contains("give --kubeconfig, set KUBECONFIG, or run in a pod"), "{error}");
+    assert!(
+        error.contains("give --kubeconfig, set KUBECONFIG, or run in a pod"),
+        "{error}"
+    );
     let error = told(&["run", "--metrics-bind", "300.1.1.1:1"]);
-    assert!(error.contains("--metrics-bind: cannot listen on 300.1.1.1:1"), "{error}");
+    assert!(
+        error.contains("--metrics-bind: cannot listen on 300.1.1.1:1"),
+        "{error}"
+    );
     assert!(!error.contains("panicked"), "{error}");
 }

@@ -5,14 +5,26 @@ use std::{
     process::{Output, Stdio},
 };
 
-use iam_mcp_e2e::{kubectl, operator, sandbox::Sandbox, servers::{NAME, server}};
+use iam_mcp_e2e::{
+    kubectl, operator,
+    sandbox::Sandbox,
+    servers::{NAME, server},
+};
 use serde_json::json;
 
 fn render(args: &[&str], stdin: &str) -> Output {
     let mut command = operator::command();
     // Without a cluster, to be sure.
-    command.env_remove("KUBECONFIG").args(["render", "-f", "-"]).args(args);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    command
+        .env_remove("KUBECONFIG")
+        .args(["render", "-f", "-"])
+        .args(args);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
     child.wait_with_output().unwrap()
 }
@@ -23,11 +35,25 @@ async fn the_api_server_takes_what_is_rendered() {
     let spec = json!({"ingress": {"host": "jobs.example.com"}, "autoscaling": {}, "replicas": 2});
     let document = serde_json::to_string(&server(NAME, spec)).unwrap();
     let output = render(&["-n", sandbox.namespace()], &document);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let rendered = String::from_utf8(output.stdout).unwrap();
     assert!(!rendered.contains("kind: Secret"), "{rendered}");
-    let applied = kubectl::run_with(&["apply", "--dry-run=server", "--validate=strict", "-f", "-"], &rendered).await;
-    for kind in ["serviceaccount", "deployment", "service", "ingress", "horizontalpodautoscaler"] {
+    let applied = kubectl::run_with(
+        &["apply", "--dry-run=server", "--validate=strict", "-f", "-"],
+        &rendered,
+    )
+    .await;
+    for kind in [
+        "serviceaccount",
+        "deployment",
+        "service",
+        "ingress",
+        "horizontalpodautoscaler",
+    ] {
         assert!(applied.contains(kind), "{kind} is not in:\n{applied}");
     }
 }
@@ -39,7 +65,8 @@ async fn what_cannot_be_rendered_is_told() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("no McpServer in -"), "{error}");
 
-    let reserved = serde_json::to_string(&server(NAME, json!({"env": [{"name": "PORT", "value": "1"}]}))).unwrap();
+    let reserved =
+        serde_json::to_string(&server(NAME, json!({"env": [{"name": "PORT", "value": "1"}]}))).unwrap();
     let output = render(&[], &reserved);
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && error.contains("PORT"), "{error}");

@@ -1,6 +1,10 @@
 //! The Secret `NAME-keys`: made once, completed, and else left alone.
 
-use iam_mcp_e2e::{poll::{SOON, eventually}, sandbox::Sandbox, servers::NAME};
+use iam_mcp_e2e::{
+    poll::{SOON, eventually},
+    sandbox::Sandbox,
+    servers::NAME,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt as _, api::DeleteParams};
 use serde_json::json;
@@ -8,7 +12,11 @@ use serde_json::json;
 const KEYS: &str = "jobs-keys";
 
 fn key(secret: &Secret) -> Option<Vec<u8>> {
-    secret.data.as_ref()?.get("session-key").map(|bytes| bytes.0.clone())
+    secret
+        .data
+        .as_ref()?
+        .get("session-key")
+        .map(|bytes| bytes.0.clone())
 }
 
 #[tokio::test]
@@ -31,8 +39,14 @@ async fn a_deleted_secret_is_made_anew() {
     let sandbox = Sandbox::new("keys").await;
     sandbox.serve(NAME, json!({})).await;
     let first: Secret = sandbox.api().get(KEYS).await.unwrap();
-    sandbox.api::<Secret>().delete(KEYS, &DeleteParams::default()).await.unwrap();
-    let second = sandbox.child::<Secret>(KEYS, "a new Secret", |secret| secret.uid() != first.uid()).await;
+    sandbox
+        .api::<Secret>()
+        .delete(KEYS, &DeleteParams::default())
+        .await
+        .unwrap();
+    let second = sandbox
+        .child::<Secret>(KEYS, "a new Secret", |secret| secret.uid() != first.uid())
+        .await;
     assert_eq!(key(&second).unwrap().len(), 32);
     assert_ne!(key(&second), key(&first), "a new key, not a constant");
 }
@@ -43,9 +57,15 @@ async fn a_missing_key_is_added_beside_what_is_there() {
     sandbox.serve(NAME, json!({})).await;
     let patch = json!({"data": {"session-key": null, "mine": "bWluZQ=="}});
     sandbox.patch::<Secret>(KEYS, "a-person", patch).await;
-    let secret = sandbox.child::<Secret>(KEYS, "the key to be added", |secret| key(secret).is_some()).await;
+    let secret = sandbox
+        .child::<Secret>(KEYS, "the key to be added", |secret| key(secret).is_some())
+        .await;
     assert_eq!(key(&secret).unwrap().len(), 32);
-    assert_eq!(secret.data.unwrap()["mine"].0, b"mine", "a key of somebody else stays");
+    assert_eq!(
+        secret.data.unwrap()["mine"].0,
+        b"mine",
+        "a key of somebody else stays"
+    );
 }
 
 #[tokio::test]
@@ -56,7 +76,9 @@ async fn servers_have_keys_of_their_own() {
     }
     let mut keys = Vec::new();
     for name in ["one-keys", "two-keys"] {
-        let secret = eventually(SOON, name, || async { sandbox.api::<Secret>().get(name).await.map_err(|e| e.to_string()) });
+        let secret = eventually(SOON, name, || async {
+            sandbox.api::<Secret>().get(name).await.map_err(|e| e.to_string())
+        });
         keys.push(key(&secret.await).unwrap());
     }
     assert_ne!(keys[0], keys[1]);

@@ -28,6 +28,8 @@ pub struct HttpSettings {
     pub cors_origins: Option<Vec<OriginPattern>>,
     /// Messages a second for each client address; 0 for no limit.
     pub rate_limit: u32,
+    /// A path below which every route is served too, such as `/jobs`; `None` for none.
+    pub base_path: Option<String>,
     /// Open SSE sessions at a time.
     pub max_sessions: usize,
     /// Open connections at a time.
@@ -54,6 +56,7 @@ impl HttpSettings {
                         "use messages a second for each client, from 0 (off) to 1000000".to_owned()
                     })
             }),
+            base_path: reader.parse("BASE_PATH", None, base_path),
             max_sessions: reader.parse("MAX_SESSIONS", 10_000, count),
             max_connections: reader.parse("MAX_CONNECTIONS", 20_000, count),
             session_key: reader.parse("SESSION_KEY_FILE", None, |path| {
@@ -66,6 +69,19 @@ impl HttpSettings {
 fn port(text: &str) -> Result<u16, String> {
     text.parse()
         .map_err(|_| "use a port number from 0 to 65535".to_owned())
+}
+
+/// `/` is what there is without a base path.
+fn base_path(text: &str) -> Result<Option<String>, String> {
+    let path = text.trim_end_matches('/');
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
+    if path.is_empty() && text.starts_with('/') {
+        return Ok(None);
+    }
+    if path.starts_with('/') && path.chars().all(plain) && !path.contains("//") {
+        return Ok(Some(path.to_owned()));
+    }
+    Err("use a path such as /jobs".to_owned())
 }
 
 fn count(text: &str) -> Result<usize, String> {
@@ -128,6 +144,16 @@ mod tests {
         let error = session_key(file(b"short").path()).expect_err("too short");
         assert!(error.contains("32 random bytes"), "{error}");
         assert!(session_key(Path::new("/nonexistent/key")).is_err());
+    }
+
+    #[test]
+    fn base_paths() {
+        assert_eq!(base_path("/"), Ok(None));
+        assert_eq!(base_path("/jobs/"), Ok(Some("/jobs".to_owned())));
+        assert_eq!(base_path("/a/b"), Ok(Some("/a/b".to_owned())));
+        for bad in ["jobs", "/a b", "/{x}", "//a", "/a?b"] {
+            assert!(base_path(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::{
-    extract::{MatchedPath, Request, State},
+    extract::{Request, State},
     http::Method,
     middleware::Next,
     response::Response,
@@ -13,11 +13,7 @@ use crate::metrics::{Metrics, RequestLabels};
 
 /// The layer. For streams, the time is that until they open.
 pub async fn layer(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
-    // The pattern, never the path: labels stay few whatever clients ask for.
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("other", |path| route(path.as_str()));
+    let route = route(request.uri().path());
     let method = match *request.method() {
         Method::GET => "GET",
         Method::POST => "POST",
@@ -41,12 +37,13 @@ pub async fn layer(State(metrics): State<Metrics>, request: Request, next: Next)
     response
 }
 
-fn route(pattern: &str) -> &'static str {
-    match pattern {
+/// One of few labels, whatever clients ask for. `BASE_PATH` is already off the path.
+fn route(path: &str) -> &'static str {
+    match path {
         "/" => "/",
-        "/mcp" => "/mcp",
+        "/mcp" | "/mcp/" => "/mcp",
         "/messages" | "/messages/" => "/messages",
-        "/sse" => "/sse",
+        "/sse" | "/sse/" => "/sse",
         "/health" => "/health",
         _ => "other",
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::{OriginalUri, Request, State},
     http::{HeaderValue, Method, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
@@ -38,7 +38,9 @@ pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, m
     let mut served = Router::new()
         .route("/", any(message_only))
         .route("/mcp", any(message_only))
+        .route("/mcp/", any(message_only))
         .route("/sse", any(stream_only))
+        .route("/sse/", any(stream_only))
         // The deployment guide gives clients both spellings, for streams and for messages.
         .route("/messages", any(stream_or_message))
         .route("/messages/", any(stream_or_message))
@@ -51,11 +53,25 @@ pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, m
         served = served.layer(cors::layer(origins.clone()));
     }
     let access = Arc::new(Access::new(settings));
-    served
+    let served = served
         .layer(middleware::from_fn_with_state(access, access::layer))
         // After the check: a prober knows no name of ours, and the answer holds nothing worth guarding.
         .merge(Router::new().route("/health", get(health::get)).with_state(name))
-        .layer(middleware::from_fn_with_state(metrics.clone(), measure::layer))
+        .layer(middleware::from_fn_with_state(metrics.clone(), measure::layer));
+    match &settings.base_path {
+        // Besides, not instead: an ingress may take the path off, and people forward ports past it.
+        Some(base) => Router::new().nest(base, served.clone()).merge(served),
+        None => served,
+    }
+}
+
+/// The prefix that `BASE_PATH` put before a request's path; empty without one.
+fn base(request: &Request) -> &str {
+    let original = request
+        .extensions()
+        .get::<OriginalUri>()
+        .map_or("", |uri| uri.path());
+    original.strip_suffix(request.uri().path()).unwrap_or_default()
 }
 
 /// `/` and `/mcp`: a message, or nothing (2026-07-28: GET and DELETE are gone, a server SHOULD answer 405).
@@ -72,7 +88,7 @@ async fn message_only(State(transports): State<Transports>, request: Request) ->
 /// `/sse`: the older transport's stream.
 async fn stream_only(State(transports): State<Transports>, request: Request) -> Response {
     match *request.method() {
-        Method::GET => transports.sse.open(),
+        Method::GET => transports.sse.open(base(&request)),
         Method::HEAD => Sse::head(),
         _ => not_allowed(
             "GET, HEAD",
@@ -88,7 +104,7 @@ async fn stream_or_message(State(transports): State<Transports>, request: Reques
             Some(id) => transports.sse.post(&id, request).await,
             None => transports.streamable.post(request).await,
         },
-        Method::GET if wants_stream(&request) => transports.sse.open(),
+        Method::GET if wants_stream(&request) => transports.sse.open(base(&request)),
         Method::GET => not_allowed(
             "POST",
             "send messages by POST, or ask for a stream with Accept: text/event-stream",

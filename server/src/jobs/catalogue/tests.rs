@@ -17,9 +17,9 @@ fn request(role: &str, place: Option<Place>) -> SearchRequest {
     }
 }
 
-async fn found(role: &str, location: &str) -> Found {
+async fn found(catalogue: &Catalogue, role: &str, location: &str) -> Found {
     let place = (!location.is_empty()).then(|| Place::parse(location));
-    Catalogue::default()
+    catalogue
         .find(&request(role, place))
         .await
         .expect("a working catalogue")
@@ -27,6 +27,7 @@ async fn found(role: &str, location: &str) -> Found {
 
 #[tokio::test]
 async fn the_first_hit_is_the_role_at_the_place() {
+    let catalogue = Catalogue::default();
     for (role, location, title, at) in [
         (
             "Python developer",
@@ -84,7 +85,7 @@ async fn the_first_hit_is_the_role_at_the_place() {
         ("front-end developer", "", "Frontend Developer", ""),
         ("accountant", "Sao Paulo, Brazil", "Accountant", ""),
     ] {
-        let found = found(role, location).await;
+        let found = found(&catalogue, role, location).await;
         let first = found
             .jobs
             .first()
@@ -131,8 +132,9 @@ async fn every_role_is_found_by_its_own_name_in_every_hub() {
 
 #[tokio::test]
 async fn nonsense_finds_nothing_and_says_so() {
+    let catalogue = Catalogue::default();
     for role in ["qwxzy", "underwater basket weaver of Atlantis", "!!!", "the job"] {
-        let found = found(role, "").await;
+        let found = found(&catalogue, role, "").await;
         assert!(found.jobs.is_empty(), "{role}: {}", found.jobs[0].title);
         assert!(found.note.expect("a note").starts_with("No sample posting fits."));
     }
@@ -140,12 +142,13 @@ async fn nonsense_finds_nothing_and_says_so() {
 
 #[tokio::test]
 async fn an_unknown_place_is_said_to_be_one() {
-    let found = found("rust engineer", "Ulaanbaatar, Mongolia").await;
+    let catalogue = Catalogue::default();
+    let found = found(&catalogue, "rust engineer", "Ulaanbaatar, Mongolia").await;
     assert!(
         found.jobs.iter().all(|job| job.remote),
         "remote ones fit anywhere"
     );
-    let found = self::found("rust engineer", "Smallville").await;
+    let found = self::found(&catalogue, "rust engineer", "Smallville").await;
     assert!(
         found
             .note

@@ -21,7 +21,10 @@ use axum::{
 };
 use rmcp::model::{ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions as _};
 
-use self::{registry::Sessions, session::Refused};
+use self::{
+    registry::{FindError, Sessions},
+    session::Refused,
+};
 use super::streamable_http::not_a_message;
 use crate::{
     http::{
@@ -55,10 +58,10 @@ impl Sse {
         }
     }
 
-    /// `GET`: opens a session and its stream.
+    /// `GET`: opens a session and its stream, for a client that came by a path below `base`.
     #[must_use]
-    pub fn open(&self) -> Response {
-        match self.sessions.open() {
+    pub fn open(&self, base: &str) -> Response {
+        match self.sessions.open(base) {
             Ok(stream) => event_stream(Body::new(stream)),
             Err(error) => Refusal::unavailable(error.to_string()).into(),
         }
@@ -72,17 +75,11 @@ impl Sse {
 
     /// `POST`: takes one message for the session called `id`.
     pub async fn post(&self, id: &str, request: Request) -> Response {
-        let session = match self.sessions.find(id) {
-            Ok(session) => session,
-            Err(error) => {
-                return Refusal::new(
-                    StatusCode::NOT_FOUND,
-                    RefusalCode::InvalidRequest,
-                    error.to_string(),
-                )
-                .into();
-            }
-        };
+        // Before a byte of the body is read; and not held while it is, since a session ends with its last
+        // holder.
+        if let Err(error) = self.sessions.find(id) {
+            return not_here(error).into();
+        }
         let (head, body) = request.into_parts();
         let body = match body::read(&head.headers, body).await {
             Ok(body) => body,
@@ -90,6 +87,10 @@ impl Sse {
         };
         let Ok(message) = serde_json::from_slice::<ClientJsonRpcMessage>(&body) else {
             return not_a_message(&body).into();
+        };
+        let session = match self.sessions.find(id) {
+            Ok(session) => session,
+            Err(error) => return not_here(error).into(),
         };
         match message {
             ClientJsonRpcMessage::Request(mut request) => {
@@ -115,6 +116,14 @@ impl Sse {
             ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => accepted(),
         }
     }
+}
+
+fn not_here(error: FindError) -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        RefusalCode::InvalidRequest,
+        error.to_string(),
+    )
 }
 
 fn refuse(refused: Refused) -> Refusal {

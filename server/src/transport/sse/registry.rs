@@ -75,11 +75,12 @@ impl Sessions {
         }
     }
 
-    /// Opens a session; it ends with its stream.
+    /// Opens a session; it ends with its stream, whose first event names an address below `base` (empty, or
+    /// a path such as `/jobs`).
     ///
     /// # Errors
     /// When there is no room, or the server is stopping.
-    pub fn open(self: &Arc<Self>) -> Result<EventStream, OpenError> {
+    pub fn open(self: &Arc<Self>, base: &str) -> Result<EventStream, OpenError> {
         let (key, id) = self.sealer.seal().map_err(|_| OpenError::Random)?;
         let end = Arc::<End>::default();
         let (session, events) = Session::new(Arc::clone(&end));
@@ -96,7 +97,7 @@ impl Sessions {
         self.metrics.sessions_opened.inc();
         self.metrics.streams_open.inc();
         Ok(EventStream::new(
-            &id,
+            &format!("{base}/messages/?session_id={id}"),
             events,
             Lease {
                 sessions: Arc::clone(self),
@@ -194,20 +195,20 @@ mod tests {
     #[tokio::test]
     async fn the_cap_holds_and_an_ended_stream_makes_room() {
         let sessions = sessions(1);
-        let first = sessions.open().expect("room");
-        assert_eq!(sessions.open().err(), Some(OpenError::Full));
+        let first = sessions.open("").expect("room");
+        assert_eq!(sessions.open("").err(), Some(OpenError::Full));
         drop(first);
         assert!(sessions.is_empty());
-        assert!(sessions.open().is_ok());
+        assert!(sessions.open("").is_ok());
     }
 
     #[tokio::test]
     async fn a_closed_table_opens_nothing() {
         let sessions = sessions(10);
-        let _stream = sessions.open().expect("room");
+        let _stream = sessions.open("").expect("room");
         sessions.close();
         assert!(sessions.is_empty());
-        assert_eq!(sessions.open().err(), Some(OpenError::Closed));
+        assert_eq!(sessions.open("").err(), Some(OpenError::Closed));
     }
 
     #[test]

@@ -37,9 +37,9 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    pub(super) fn new(id: &str, events: mpsc::Receiver<Bytes>, lease: Lease) -> Self {
+    pub(super) fn new(endpoint: &str, events: mpsc::Receiver<Bytes>, lease: Lease) -> Self {
         Self {
-            first: Some(event("endpoint", &format!("/messages/?session_id={id}"))),
+            first: Some(event("endpoint", endpoint)),
             events,
             silence: Box::pin(tokio::time::sleep(KEEP_ALIVE)),
             ended: Box::pin(lease.end().token().clone().cancelled_owned()),
@@ -100,7 +100,7 @@ mod tests {
     async fn the_endpoint_comes_first_then_signs_of_life_then_the_end() {
         let sealer = Sealer::new(None).expect("a sealer");
         let sessions = Arc::new(Sessions::new(sealer, 1, Metrics::new().0));
-        let mut stream = sessions.open().expect("room");
+        let mut stream = sessions.open("").expect("room");
         let first = next(&mut stream).await.expect("an event");
         assert!(
             first.starts_with("event: endpoint\ndata: /messages/?session_id="),
