@@ -38,6 +38,22 @@ impl Error {
         }
     }
 
+    /// Whether the namespace is being deleted: nothing can be made in it any more, and nothing need be.
+    #[must_use]
+    pub fn namespace_is_going(&self) -> bool {
+        let Self::Api { source, .. } = self else {
+            return false;
+        };
+        let kube::Error::Api(status) = source.as_ref() else {
+            return false;
+        };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        status.code == 403
+            && causes
+                .into_iter()
+                .any(|cause| cause.reason == "NamespaceTerminating")
+    }
+
     /// A bounded name for metrics and logs.
     #[must_use]
     pub fn category(&self) -> &'static str {

@@ -137,9 +137,11 @@ async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action
         return Ok(Action::await_change());
     }
     let timer = context.metrics.reconcile_started();
-    let outcome = tokio::time::timeout(RECONCILE_LIMIT, pass(server, &context))
-        .await
-        .unwrap_or(Err(Error::Timeout(RECONCILE_LIMIT)));
+    let outcome = match tokio::time::timeout(RECONCILE_LIMIT, pass(server, &context)).await {
+        Ok(Err(error)) if error.namespace_is_going() => Ok(RESYNC),
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::Timeout(RECONCILE_LIMIT)),
+    };
     timer.finished(outcome.as_ref().err().map(Error::category));
     let again = outcome?;
     context.failures.lock().remove(&server.uid().unwrap_or_default());
