@@ -36,7 +36,7 @@ stop_forwards() {
   fi
   # Orphans: known by their command line, and this user's.
   # shellcheck disable=SC2009 # pgrep -f would not show what is_forward verifies
-  for pid in $(ps -u "$(id -u)" -o pid=,command= | grep "port-forward -n $NAMESPACE svc/$SERVER " | grep -v grep | awk '{ print $1 }'); do
+  for pid in $(ps -u "$(id -u)" -o pid= -o command= | grep "port-forward -n $NAMESPACE svc/$SERVER " | grep -v grep | awk '{ print $1 }'); do
     if is_forward "$pid"; then
       stop_forward "$pid"
       step "stopped a left-over port-forward (process $pid)"
@@ -120,7 +120,7 @@ if [ $cluster = yes ]; then
   fi
 fi
 
-remains() { printf '  %-44s %s\n' "$1" "$2"; }
+remains() { printf '  %-62s %s\n' "$1" "$2"; }
 say "Done. What stays, and what removes it:"
 if is_ours && [ $cluster = no ] && use_our_cluster; then remains "the cluster '$(cluster_name)'" "ops/cluster/down --name $(cluster_name)"; fi
 if [ -d "$IMAGES_DIR" ]; then remains "the images, in $IMAGES_DIR" "$0 --images"; fi

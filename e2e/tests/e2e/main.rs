@@ -15,6 +15,7 @@ mod jsearch;
 mod lifecycle;
 mod path;
 mod roles;
+mod rollout;
 mod rotation;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -1,74 +1,15 @@
 //! An HPA, ours or somebody's, owns the number of pods, and the way there and back makes no dip.
 
-use std::sync::{Arc, Mutex};
-
 use iam_mcp_e2e::{
     poll::{SOON, eventually, when},
     sandbox::Sandbox,
     servers::NAME,
 };
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler};
-use kube::api::{DeleteParams, ListParams};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-/// The lowest `spec.replicas` that a Deployment had since the watch began.
-pub(crate) struct Lowest {
-    seen: Arc<Mutex<Vec<i32>>>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Lowest {
-    pub(crate) async fn watch(sandbox: &Sandbox, name: &str) -> Self {
-        let api = sandbox.api::<Deployment>();
-        let list = api
-            .list(&ListParams::default().fields(&format!("metadata.name={name}")))
-            .await
-            .unwrap();
-        let seen = Arc::new(Mutex::new(vec![
-            list.items[0].spec.as_ref().unwrap().replicas.unwrap(),
-        ]));
-        let kubectl = iam_mcp_e2e::kubectl::command(&[
-            "--namespace",
-            sandbox.namespace(),
-            "get",
-            "deployment",
-            name,
-            "--watch",
-            "--output=jsonpath={.spec.replicas}{\"\\n\"}",
-        ])
-        .stdout(std::process::Stdio::piped())
-        .spawn();
-        let mut kubectl = kubectl.expect("kubectl is in PATH");
-        let out = kubectl.stdout.take().expect("piped");
-        let task = tokio::spawn({
-            let seen = Arc::clone(&seen);
-            async move {
-                use tokio::io::{AsyncBufReadExt as _, BufReader};
-                let mut lines = BufReader::new(out).lines();
-                while let Ok(Some(line)) = lines.next_line().await {
-                    seen.lock().unwrap().push(line.trim().parse().expect("a number"));
-                }
-                drop(kubectl);
-            }
-        });
-        let lowest = Self { seen, task };
-        eventually(SOON, "the watch to begin", || async {
-            when(lowest.seen.lock().unwrap().len() > 1, "nothing")
-        })
-        .await;
-        lowest
-    }
-
-    pub(crate) fn until_now(&self) -> i32 {
-        *self.seen.lock().unwrap().iter().min().unwrap()
-    }
-}
-
-impl Drop for Lowest {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
+use crate::lowest::Lowest;
 
 fn foreign_autoscaler(min: i32) -> Value {
     json!({

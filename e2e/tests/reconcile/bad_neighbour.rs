@@ -68,7 +68,28 @@ async fn a_request_above_its_limit() {
 
 #[tokio::test]
 async fn an_invalid_quantity() {
-    is_told(json!({"resources": {"requests": {"memory": "lots"}}}), "quantit").await;
+    let sandbox = Sandbox::new("bad").await;
+    sandbox
+        .submit(NAME, json!({"resources": {"requests": {"memory": "lots"}}}))
+        .await;
+    let message = sandbox
+        .condition(NAME, ConditionType::Accepted, false, Reason::Invalid)
+        .await;
+    assert!(
+        message.contains("resources.requests.memory") && message.contains("\"lots\""),
+        "{message}"
+    );
+    sandbox.event(NAME, "Invalid", &["lots"]).await;
+    sandbox.serve("good", json!({})).await;
+    sandbox
+        .change(NAME, json!({"resources": {"requests": {"memory": "128Mi"}}}))
+        .await;
+    sandbox
+        .condition(NAME, ConditionType::Accepted, true, Reason::Valid)
+        .await;
+    sandbox
+        .child::<Deployment>(NAME, "the Deployment", |_| true)
+        .await;
 }
 
 #[tokio::test]

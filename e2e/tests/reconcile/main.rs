@@ -17,6 +17,7 @@ mod delete;
 mod drift;
 mod drift_service;
 mod leader;
+mod lowest;
 mod noop;
 mod process;
 mod prune;

@@ -58,7 +58,7 @@ async fn without_a_number_kubectl_scale_survives() {
 async fn a_number_taken_out_of_the_spec_stays_live() {
     let sandbox = Sandbox::new("replicas").await;
     sandbox.serve(NAME, json!({"replicas": 4})).await;
-    let lowest = crate::autoscaler::Lowest::watch(&sandbox, NAME).await;
+    let lowest = crate::lowest::Lowest::watch(&sandbox, NAME).await;
     sandbox.change(NAME, json!({"replicas": null})).await;
     sandbox.settle(NAME).await;
     sandbox

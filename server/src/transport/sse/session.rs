@@ -32,10 +32,10 @@ pub enum Refused {
     /// Its id is that of a call in flight.
     #[error("a request with this id is still being answered")]
     SameId,
-    /// There are [`MAX_CALLS`].
+    /// There are as many in flight as may be.
     #[error("{MAX_CALLS} requests of this session are still being answered; wait for some of them")]
     TooMany,
-    /// The stream has [`BACKLOG`] events that nobody has read.
+    /// The stream has as many events as may wait, and nobody reads them.
     #[error("the session's stream is not being read; read it, then try again")]
     Unread,
 }
