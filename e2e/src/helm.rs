@@ -115,6 +115,11 @@ pub async fn assert_nothing_forbidden() {
         refused.join("\n")
     );
     let metrics = metrics().await;
+    let forbidden = metrics.sum(
+        "mcp_operator_reconciliations_total",
+        &["outcome=\"api_forbidden\""],
+    );
+    assert_eq!(forbidden, 0, "reconciles that were refused something");
     assert_eq!(
         metrics.sum("mcp_operator_watch_errors_total", &[]),
         0,

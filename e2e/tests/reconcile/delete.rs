@@ -1,13 +1,15 @@
 //! Deleting a server takes every child along, and none is made again.
 
-use iam_mcp_crds::McpServer;
-use iam_mcp_crds::{ConditionType, Reason};
+use std::time::Duration;
+
+use iam_mcp_crds::{ConditionType, McpServer, Reason};
 use iam_mcp_e2e::{
     poll::{SOON, eventually, when},
     sandbox::Sandbox,
     servers::NAME,
 };
-use kube::{ResourceExt as _, api::DeleteParams};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt as _, api::DeleteParams};
 use serde_json::json;
 
 use crate::full;
@@ -88,4 +90,32 @@ async fn a_server_made_anew_at_once_gets_children_of_its_own() {
     sandbox
         .condition(NAME, ConditionType::Degraded, false, Reason::AsExpected)
         .await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_goes_is_no_failure() {
+    let sandbox = Sandbox::new("delete").await;
+    for name in ["one", "two", "three"] {
+        sandbox.serve(name, full()).await;
+    }
+    let namespaces: Api<Namespace> = Api::all(sandbox.client.clone());
+    namespaces
+        .delete(sandbox.namespace(), &DeleteParams::default())
+        .await
+        .unwrap();
+    eventually(Duration::from_mins(1), "the namespace to go", || async {
+        let found = namespaces
+            .get_opt(sandbox.namespace())
+            .await
+            .map_err(|e| e.to_string())?;
+        when(found.is_none(), found.map(|n| n.status))
+    })
+    .await;
+    sandbox.quiet().await;
+    let metrics = sandbox.operator().metrics().await;
+    let outcomes = metrics.of("mcp_operator_reconciliations_total");
+    assert!(
+        outcomes.iter().all(|(outcome, _)| outcome.contains("\"ok\"")),
+        "{outcomes:?}"
+    );
 }
