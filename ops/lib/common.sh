@@ -78,15 +78,13 @@ need_command() {
   [ "$(id -u)" = 0 ] || die "$1 is missing." "Install it with: sudo apt-get install $2"
   step "installing the Debian package $2"
   log=$(mktemp)
-  # A machine that never asked for the package lists has none.
-  if ! apt_install "$2" >"$log" 2>&1 && ! { apt-get update && apt_install "$2"; } >>"$log" 2>&1; then
+  if ! apt_install "$log" "$2"; then
     tail -n 5 "$log" >&2
     rm -f "$log"
     die "the Debian package $2 could not be installed"
   fi
   rm -f "$log"
 }
-apt_install() { DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"; }
 
 # checksum: of standard input; the command has another name on macOS.
 checksum() { if have sha256sum; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1; }

@@ -52,5 +52,14 @@ free_mib() {
   df -Pm "$dir" | awk 'NR == 2 { print $4 }'
 }
 
+# apt_install LOG PACKAGE...: installs Debian packages; what apt says goes to LOG.
+apt_install() {
+  local log=$1
+  shift
+  set -- env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+  # A machine that never asked for the package lists has none.
+  "$@" >"$log" 2>&1 || { apt-get update && "$@"; } >>"$log" 2>&1
+}
+
 # usage: the comment block at the top of the running command is its help text.
 usage() { sed -n '2,/^[^#]/{ /^#/{ s/^# \{0,1\}//; p; }; }' "$0"; }

@@ -19,8 +19,6 @@ missing_packages() {
   find_cni_dir >/dev/null || echo containernetworking-plugins
 }
 
-install_packages() { DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; }
-
 ensure_packages() {
   local missing log=$STATE/log/packages.log
   missing=$(missing_packages | sort -u | tr '\n' ' ')
@@ -29,10 +27,7 @@ ensure_packages() {
   step "installing Debian packages: $missing"
   mkdir -p "$(dirname "$log")"
   # shellcheck disable=SC2086 # a list
-  if install_packages $missing >"$log" 2>&1; then return 0; fi
-  # A machine that never asked for the package lists has none.
-  # shellcheck disable=SC2086 # a list
-  if apt-get update >>"$log" 2>&1 && install_packages $missing >>"$log" 2>&1; then return 0; fi
+  if apt_install "$log" $missing; then return 0; fi
   tail -n 5 "$log" >&2
   die "Debian packages could not be installed: $missing" "The log: $log"
 }
