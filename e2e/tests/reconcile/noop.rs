@@ -1,8 +1,13 @@
 //! Nothing is written when nothing changed.
 
 use iam_mcp_crds::McpServer;
-use iam_mcp_e2e::{sandbox::Sandbox, servers::NAME};
+use iam_mcp_e2e::{
+    poll::{SOON, eventually, when},
+    sandbox::Sandbox,
+    servers::NAME,
+};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service, networking::v1::Ingress};
+use kube::api::ListParams;
 use serde_json::json;
 
 use crate::full;
@@ -141,4 +146,34 @@ async fn what_others_add_survives() {
             .contains_key("kubectl.kubernetes.io/restartedAt")
     );
     assert!(sandbox.events(NAME, "DriftRepaired").await.is_empty());
+}
+
+/// More children than the queue of wake-ups has places: filling the caches must not wait for a reader that
+/// starts when they are full.
+#[tokio::test]
+async fn a_restart_with_many_servers_looks_at_each() {
+    const SERVERS: usize = 300;
+    let mut sandbox = Sandbox::new("many").await;
+    for number in 0..SERVERS {
+        sandbox
+            .submit(&format!("s{number}"), json!({"replicas": 0}))
+            .await;
+    }
+    eventually(SOON, "the children of all servers", || async {
+        let services = sandbox
+            .api::<Service>()
+            .list(&ListParams::default())
+            .await
+            .unwrap();
+        let made = services.items.len();
+        when(made == SERVERS, made)
+    })
+    .await;
+    sandbox.stop_operator().await;
+    sandbox.start_operator().await;
+    eventually(SOON, "each server to be looked at", || async {
+        let passes = sandbox.operator().passes().await;
+        when(passes >= SERVERS as u64, passes)
+    })
+    .await;
 }

@@ -111,6 +111,11 @@ fn spawn(stop: &CancellationToken, watch: impl Future<Output = ()> + Send + 'sta
 
 impl Watch {
     async fn wake(&self, server: ObjectRef<McpServer>) {
+        // Nobody listens until all first lists are in, and then every server is looked at in any case. To
+        // wait for room meanwhile would be to wait for ever.
+        if !self.synced.is_cancelled() {
+            return;
+        }
         // Closed only when the controller has ended.
         let _ = self.wake.send(server).await;
     }
