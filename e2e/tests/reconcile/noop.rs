@@ -152,7 +152,7 @@ async fn what_others_add_survives() {
 /// starts when they are full.
 #[tokio::test]
 async fn a_restart_with_many_servers_looks_at_each() {
-    const SERVERS: usize = 300;
+    const SERVERS: usize = 30;
     let mut sandbox = Sandbox::new("many").await;
     for number in 0..SERVERS {
         sandbox
