@@ -13,14 +13,16 @@ pub mod autoscaling;
 pub mod exposure;
 pub mod job_search;
 mod schema;
+pub mod sessions;
 pub mod spec;
 pub mod status;
 
 pub use autoscaling::AutoscalingSpec;
 pub use exposure::{IngressSpec, ServiceSpec, SessionAffinity};
 pub use job_search::{JobProvider, JobSearchSpec, RapidApiSpec, SecretKeyRef};
+pub use sessions::SessionsSpec;
 pub use spec::{CorsSpec, ImagePullPolicy, LogLevel, McpServer, McpServerSpec};
-pub use status::{ConditionType, McpServerStatus, Reason};
+pub use status::{ConditionType, DrainingPod, McpServerStatus, Reason};
 
 use kube::CustomResourceExt as _;
 

@@ -10,6 +10,7 @@ use crate::{
     exposure::{IngressSpec, ServiceSpec},
     job_search::JobSearchSpec,
     schema,
+    sessions::SessionsSpec,
     status::McpServerStatus,
 };
 
@@ -21,11 +22,16 @@ pub const RESERVED_ENV: &[&str] = &[
     "APP_NAME",
     "BASE_PATH",
     "CORS_ORIGINS",
+    "DRAIN_IDLE_SECONDS",
+    "DRAIN_SECONDS",
     "HOST",
     "IAM_DATA_ROOT",
     "JOB_PROVIDER",
     "LOG_LEVEL",
     "MCP_TRANSPORT",
+    "PEER_PORT",
+    "POD_IP",
+    "POD_UID",
     "PORT",
     "RAPIDAPI_HOST",
     "RAPIDAPI_KEY",
@@ -102,10 +108,11 @@ pub const RESERVED_ENV: &[&str] = &[
 #[x_kube(
     validation = Rule::new(
         "!has(self.env) || self.env.all(e, !(e.name in ['ADMIN_PORT', 'ALLOWED_HOSTS', 'APP_NAME', 'BASE_PATH', \
-         'CORS_ORIGINS', 'HOST', 'IAM_DATA_ROOT', 'JOB_PROVIDER', 'LOG_LEVEL', 'MCP_TRANSPORT', 'PORT', \
-         'RAPIDAPI_HOST', 'RAPIDAPI_KEY', 'RAPIDAPI_KEY_FILE', 'SESSION_KEY_FILE']))"
+         'CORS_ORIGINS', 'DRAIN_IDLE_SECONDS', 'DRAIN_SECONDS', 'HOST', 'IAM_DATA_ROOT', 'JOB_PROVIDER', 'LOG_LEVEL', \
+         'MCP_TRANSPORT', 'PEER_PORT', 'POD_IP', 'POD_UID', 'PORT', 'RAPIDAPI_HOST', 'RAPIDAPI_KEY', \
+         'RAPIDAPI_KEY_FILE', 'SESSION_KEY_FILE']))"
     )
-    .message("env: the operator sets this variable itself; use logLevel, cors, jobSearch or ingress instead (HOST, PORT, ADMIN_PORT, APP_NAME, ALLOWED_HOSTS and IAM_DATA_ROOT are fixed)")
+    .message("env: the operator sets this variable itself; use logLevel, cors, jobSearch, ingress or sessions instead (HOST, PORT, ADMIN_PORT, PEER_PORT, APP_NAME, ALLOWED_HOSTS and IAM_DATA_ROOT are fixed)")
     .field_path(".env")
 )]
 pub struct McpServerSpec {
@@ -165,6 +172,10 @@ pub struct McpServerSpec {
     /// A HorizontalPodAutoscaler that owns the number of pods. Unset: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingSpec>,
+
+    /// What becomes of open sessions when a pod has to go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionsSpec>,
 }
 
 /// When the kubelet pulls an image.

@@ -1,6 +1,6 @@
 //! What the operator reports: the status of `McpServer`.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,24 @@ pub struct McpServerStatus {
     /// The image of the current pod template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+
+    /// Pods that were asked to stop and still serve open sessions, those that began first first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub draining_pods: Vec<DrainingPod>,
+}
+
+/// A pod that was asked to stop and still serves open sessions.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainingPod {
+    /// Its name.
+    pub name: String,
+    /// When its last session ends at the latest.
+    pub until: Time,
+    /// What is waited for: its open sessions, rounded down to a power of two, so that the status is
+    /// not written for each that ends.
+    pub sessions: i32,
 }
 
 /// Types of conditions.

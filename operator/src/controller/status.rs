@@ -72,6 +72,7 @@ pub fn of_applied(
         selector: Some(build::selector_string(&validated.name)),
         url: Some(build::url(validated)),
         image: Some(validated.image.clone()),
+        draining_pods: previous.draining_pods.clone(),
     }
 }
 
