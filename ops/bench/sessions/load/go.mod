@@ -1,0 +1,3 @@
+module iam-mcp.dev/bench/sessions/load
+
+go 1.26
