@@ -125,6 +125,8 @@ async fn sigterm_ends_it_with_0_although_a_stream_is_open() {
             .expect("kill")
             .success()
     );
+    let last = stream.chunk().await.expect("a clean end").expect("last words");
+    assert_eq!(&last[..], b": drain deadline\n\n");
     assert_eq!(stream.chunk().await.expect("a clean end"), None);
     let status = tokio::time::timeout(DEADLINE, child.wait())
         .await
