@@ -11,6 +11,7 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod fresh;
 pub mod http;
 pub mod jobs;
 pub mod mcp;
