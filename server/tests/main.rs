@@ -12,6 +12,7 @@
 mod support;
 
 mod access;
+mod auth;
 mod cancellation;
 mod limits;
 mod modern;
