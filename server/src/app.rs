@@ -126,6 +126,12 @@ impl Server {
         self.admin.as_ref()?.local_addr().ok()
     }
 
+    /// Where other replicas are served, if there are any.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.peer.as_ref()?.local_addr().ok()
+    }
+
     /// Serves until `shutdown`, and then drains ([`Drain`]).
     ///
     /// # Errors

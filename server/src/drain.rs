@@ -44,12 +44,27 @@ const SPREAD: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(100);
 
 /// What a drain is told.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct DrainSettings {
+    /// How long everything is taken that comes, at most `limit`.
+    pub accept: Duration,
     /// How long open streams may live on; zero ends them at once, behind their calls in flight.
     pub limit: Duration,
     /// The silence after which a stream is ended earlier; `None` never.
     pub idle: Option<Duration>,
+    /// How long calls in flight may take beyond the end.
+    pub finish: Duration,
+}
+
+impl Default for DrainSettings {
+    fn default() -> Self {
+        Self {
+            accept: ACCEPT,
+            limit: Duration::ZERO,
+            idle: None,
+            finish: FINISH,
+        }
+    }
 }
 
 /// The drain, before it begins and while it lasts. Clones share it.
@@ -125,7 +140,7 @@ impl Drain {
             "draining: open streams live on"
         );
 
-        while start.elapsed() < ACCEPT && !self.is_over(Duration::ZERO) {
+        while start.elapsed() < self.0.settings.accept && !self.is_over(Duration::ZERO) {
             self.pause().await;
         }
         sessions.refuse_new();
@@ -161,7 +176,7 @@ impl Drain {
                 sleep(TICK).await;
             }
         };
-        if timeout(FINISH, streams_ended).await.is_err() {
+        if timeout(self.0.settings.finish, streams_ended).await.is_err() {
             sessions.give_up();
         }
         if linger && !rest.is_empty() {
@@ -169,7 +184,7 @@ impl Drain {
         }
         closing.cancel();
 
-        sleep_until(end + FINISH).await;
+        sleep_until(end + self.0.settings.finish).await;
         self.0.give_up.cancel();
         sleep(DROP).await;
         tracing::warn!("calls are still running at the deadline; dropping them");

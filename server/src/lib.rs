@@ -13,6 +13,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod drain;
+pub mod fresh;
 pub mod hex;
 pub mod http;
 pub mod jobs;

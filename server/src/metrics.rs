@@ -52,6 +52,8 @@ pub struct Inner {
     pub provider_calls: Family<Labels, Counter>,
     /// Messages refused by the rate limit.
     pub rate_limited: Counter,
+    /// Requests refused for want of a token, by `cause`: missing, malformed, unknown.
+    pub auth_refused: Family<Labels, Counter>,
 }
 
 impl std::ops::Deref for Metrics {
@@ -101,6 +103,7 @@ impl Metrics {
             strangers: Family::default(),
             provider_calls: Family::default(),
             rate_limited: Counter::default(),
+            auth_refused: Family::default(),
         };
         let mut registry = Registry::with_prefix("iam_mcp");
         let r = &mut registry;
@@ -187,6 +190,11 @@ impl Metrics {
             "rate_limited",
             "Messages refused by the rate limit",
             metrics.rate_limited.clone(),
+        );
+        r.register(
+            "auth_refused",
+            "Requests refused for want of a token",
+            metrics.auth_refused.clone(),
         );
         (Self(Arc::new(metrics)), registry)
     }

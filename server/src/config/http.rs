@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::source::Reader;
+use super::{auth::AuthSettings, source::Reader};
 use crate::http::{host::HostPattern, origin::OriginPattern};
 
 /// How the HTTP server listens, and whom it serves.
@@ -20,6 +20,8 @@ pub struct HttpSettings {
     pub allowed_origins: Option<Vec<OriginPattern>>,
     /// Origins that get CORS headers; `None` for no CORS at all.
     pub cors_origins: Option<Vec<OriginPattern>>,
+    /// Whether clients need a token.
+    pub auth: AuthSettings,
     /// Messages a second for each client address; 0 for no limit.
     pub rate_limit: u32,
     /// A path below which every route is served too, such as `/jobs`; `None` for none.
@@ -40,6 +42,7 @@ impl HttpSettings {
             allowed_hosts: reader.list("ALLOWED_HOSTS", str::parse).unwrap_or_default(),
             allowed_origins: reader.list("ALLOWED_ORIGINS", str::parse),
             cors_origins: reader.list("CORS_ORIGINS", str::parse),
+            auth: AuthSettings::read(reader),
             rate_limit: reader.parse("RATE_LIMIT", 100, |text| {
                 text.parse()
                     .ok()

@@ -2,6 +2,7 @@
 //!
 //! Nothing else in the server looks at the environment. All bad settings are reported at once.
 
+mod auth;
 mod http;
 mod jobs;
 mod sessions;
@@ -13,6 +14,7 @@ use iam_mcp_runtime::telemetry::{self, LogFormat};
 
 use self::source::Reader;
 pub use self::{
+    auth::AuthSettings,
     http::HttpSettings,
     jobs::{JobSettings, KeySource, ProviderChoice, Timeouts},
     sessions::{ReplicaSettings, SessionSettings},

@@ -76,7 +76,11 @@ impl SessionSettings {
                     uid,
                     uid_text,
                 }),
-            drain: DrainSettings { limit, idle },
+            drain: DrainSettings {
+                limit,
+                idle,
+                ..DrainSettings::default()
+            },
         }
     }
 }

@@ -14,7 +14,7 @@ use axum::{
 
 use super::{
     access::{self, Access},
-    cors, draining, health, measure,
+    auth, cors, draining, health, measure,
     rate_limit::{self, RateLimit},
     refusal::{Refusal, RefusalCode},
 };
@@ -53,6 +53,8 @@ pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, m
     if let Some(limit) = RateLimit::new(settings.rate_limit, metrics.clone()) {
         served = served.layer(middleware::from_fn_with_state(Arc::new(limit), rate_limit::layer));
     }
+    served = auth::guard(served, &settings.auth, metrics);
+    // Outside of the token check: browsers send no token with a preflight, and pages must see why one is 401.
     if let Some(origins) = &settings.cors_origins {
         served = served.layer(cors::layer(origins.clone()));
     }

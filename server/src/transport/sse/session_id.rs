@@ -12,7 +12,7 @@ use std::{
 
 use super::sealed::{self, NoRandom};
 use crate::{
-    http::principal::Principal,
+    http::principal::{self, Principal},
     keyring::{Key, KeyRing, Keys},
 };
 
@@ -25,7 +25,7 @@ const UID_LEN: usize = 16;
 /// Bytes that name one session of it.
 const KEY_LEN: usize = 16;
 
-const TEXT_LEN: usize = UID_LEN + 16 + 2 + KEY_LEN + Principal::LEN + 8;
+const TEXT_LEN: usize = UID_LEN + 16 + 2 + KEY_LEN + principal::BYTES + 8;
 
 /// The longest a session lives. Its stream ends cleanly then, and the client opens another; so a key that seals
 /// no more can be forgotten after this time.
@@ -156,7 +156,7 @@ impl SessionId {
         let (ip, rest) = rest.split_first_chunk::<16>()?;
         let (port, rest) = rest.split_first_chunk::<2>()?;
         let (session, rest) = rest.split_first_chunk::<KEY_LEN>()?;
-        let (principal, rest) = rest.split_first_chunk::<{ Principal::LEN }>()?;
+        let (principal, rest) = rest.split_first_chunk::<{ principal::BYTES }>()?;
         let (opened, _) = rest.split_first_chunk::<8>()?;
         let port = u16::from_be_bytes(*port);
         let ip = Ipv6Addr::from(*ip).to_canonical();
