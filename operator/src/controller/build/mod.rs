@@ -1,6 +1,7 @@
 //! All children a server should have. Pure: the same server gives the same children.
 
 mod deployment;
+mod env;
 mod hpa;
 mod ingress;
 mod labels;
