@@ -27,14 +27,17 @@ const USER: i64 = 65532;
 pub(super) const HTTP_PORT: i32 = 8080;
 /// Where it answers probes, metrics and the operator.
 pub(super) const ADMIN_PORT: i32 = 9090;
+/// Where it takes messages for its sessions from the other pods.
+pub(super) const PEER_PORT: i32 = 9091;
 /// Where the Secret with its keys is mounted.
 pub(super) const KEYS_DIR: &str = "/var/run/iam-mcp/keys";
 /// Where the RapidAPI key is mounted.
 pub(super) const RAPIDAPI_DIR: &str = "/var/run/iam-mcp/rapidapi";
 /// Readable for the group, which `fsGroup` makes ours; nobody else.
 const SECRET_MODE: i32 = 0o440;
-/// Time for calls in flight when a pod is stopped; the server's own hard limit is below it.
-const GRACE_SECONDS: i64 = 30;
+/// Seconds of grace beyond the time to drain: the server exits at most 10 s after it, and a busy node may
+/// be slow. Less, and the kubelet would cut what the server is about to end in good order.
+const MARGIN: i64 = 30;
 
 pub(super) fn build(server: &ValidatedServer) -> Deployment {
     Deployment {
@@ -76,7 +79,7 @@ fn pod(server: &ValidatedServer) -> PodSpec {
         // Service links would add a variable for every Service of the namespace, and `PORT`-like names
         // among them have confused servers before.
         enable_service_links: Some(false),
-        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        termination_grace_period_seconds: Some(i64::from(server.sessions.drain_seconds) + MARGIN),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(USER),
@@ -123,7 +126,11 @@ fn container(server: &ValidatedServer) -> Container {
             .to_owned()
         }),
         args: Some(vec!["http".to_owned()]),
-        ports: Some(vec![port("http", HTTP_PORT), port("admin", ADMIN_PORT)]),
+        ports: Some(vec![
+            port("http", HTTP_PORT),
+            port("admin", ADMIN_PORT),
+            port("peer", PEER_PORT),
+        ]),
         env: Some(env::build(server)),
         env_from: (!server.env_from.is_empty()).then(|| server.env_from.clone()),
         resources: Some(server.resources.clone()),
