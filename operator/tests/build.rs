@@ -189,4 +189,23 @@ proptest! {
             prop_assert!(RESERVED_ENV.contains(&name), "spec.env may name {}, which the operator sets", name);
         }
     }
+
+    #[test]
+    fn a_disruption_budget_is_for_several_pods_and_lets_one_go(spec in specs(), foreign_hpa in any::<bool>()) {
+        let most = match (&spec.autoscaling, spec.replicas) {
+            (Some(hpa), _) => Some(hpa.max_replicas),
+            (None, Some(n)) if !foreign_hpa => Some(n),
+            _ => None,
+        };
+        let all = children(&server("a", spec), foreign_hpa);
+        let find = |kind: &str| all.iter().find(|c| c.kind.as_str() == kind);
+        let budget = find("PodDisruptionBudget");
+        prop_assert_eq!(budget.is_some(), most.is_none_or(|n| n > 1));
+        if let Some(budget) = budget {
+            let spec = &budget.manifest["spec"];
+            prop_assert_eq!(&spec["maxUnavailable"], &json!(1));
+            prop_assert!(spec["minAvailable"].is_null());
+            prop_assert_eq!(&spec["selector"], &find("Deployment").unwrap().manifest["spec"]["selector"]);
+        }
+    }
 }
