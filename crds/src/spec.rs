@@ -40,7 +40,8 @@ pub const RESERVED_ENV: &[&str] = &[
 ];
 
 /// One MCP server: the operator makes and keeps everything it needs in the cluster (ServiceAccount,
-/// Secret, Deployment, Service and, where asked for, Ingress and HorizontalPodAutoscaler).
+/// Secret, Deployment, Service, with several pods a PodDisruptionBudget and, where asked for, Ingress and
+/// HorizontalPodAutoscaler).
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[kube(
     group = "iam-mcp.dev",

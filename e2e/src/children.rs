@@ -7,6 +7,7 @@ use k8s_openapi::api::{
     autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{Secret, Service, ServiceAccount},
     networking::v1::Ingress,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
     Api, Client, ResourceExt as _,
@@ -34,6 +35,11 @@ pub fn kinds(name: &str) -> Vec<(&'static str, ApiResource, String)> {
         ("Service", ApiResource::erase::<Service>(&()), same.clone()),
         ("Ingress", ApiResource::erase::<Ingress>(&()), same.clone()),
         (
+            "PodDisruptionBudget",
+            ApiResource::erase::<PodDisruptionBudget>(&()),
+            same.clone(),
+        ),
+        (
             "HorizontalPodAutoscaler",
             ApiResource::erase::<HorizontalPodAutoscaler>(&()),
             same,
@@ -53,12 +59,12 @@ pub async fn all(client: &Client, namespace: &str, name: &str) -> BTreeMap<&'sta
     found
 }
 
-/// What changes with any write to a child, by kind: uid and resourceVersion. The status of an HPA
-/// changes all the time, so of it only what the operator owns counts.
+/// What changes with any write to a child, by kind: uid and resourceVersion. The status of an HPA and of
+/// a PodDisruptionBudget changes without anybody's doing, so of them only what the operator owns counts.
 #[must_use]
 pub fn versions(children: &BTreeMap<&'static str, DynamicObject>) -> BTreeMap<&'static str, String> {
     let version = |kind: &str, child: &DynamicObject| {
-        if kind != "HorizontalPodAutoscaler" {
+        if !matches!(kind, "HorizontalPodAutoscaler" | "PodDisruptionBudget") {
             return child.resource_version().unwrap_or_default();
         }
         let ours = child

@@ -4,7 +4,7 @@
 
 use iam_mcp_crds::{
     AutoscalingSpec, IngressSpec, JobProvider, JobSearchSpec, McpServer, McpServerSpec, RapidApiSpec,
-    SecretKeyRef, ServiceSpec, SessionAffinity,
+    SecretKeyRef, ServiceSpec, SessionAffinity, SessionsSpec, spec::RESERVED_ENV,
 };
 use iam_mcp_operator::controller::{
     build::{build, selector_string},
@@ -37,13 +37,14 @@ fn specs() -> impl Strategy<Value = McpServerSpec> {
         option::of(0..20_i32),
         option::of(secret),
         option::of(ingress),
-        option::of((1..5_i32, 5..9_i32)),
+        option::of((1..4_i32, 0..4_i32)),
         option::of(1..65_535_i32),
         any::<bool>(),
         proptest::collection::vec("https://[a-z]{1,9}\\.example", 0..3),
+        option::of((0..86_401_i32, option::of(1..86_401_i32))),
     )
         .prop_map(
-            |(replicas, secret, ingress, hpa, port, sticky, origins)| McpServerSpec {
+            |(replicas, secret, ingress, hpa, port, sticky, origins, drain)| McpServerSpec {
                 replicas,
                 job_search: secret.map(|secret| JobSearchSpec {
                     provider: JobProvider::JSearch,
@@ -53,9 +54,9 @@ fn specs() -> impl Strategy<Value = McpServerSpec> {
                     }),
                 }),
                 ingress,
-                autoscaling: hpa.map(|(min_replicas, max_replicas)| AutoscalingSpec {
+                autoscaling: hpa.map(|(min_replicas, more)| AutoscalingSpec {
                     min_replicas,
-                    max_replicas,
+                    max_replicas: min_replicas + more,
                     ..AutoscalingSpec::default()
                 }),
                 service: port.map(|port| ServiceSpec {
@@ -66,6 +67,11 @@ fn specs() -> impl Strategy<Value = McpServerSpec> {
                         SessionAffinity::None
                     },
                     ..ServiceSpec::default()
+                }),
+                sessions: drain.map(|(drain_seconds, idle)| SessionsSpec {
+                    drain_seconds,
+                    drain_idle_seconds: idle.filter(|idle| *idle <= drain_seconds),
+                    ..SessionsSpec::default()
                 }),
                 cors: (!origins.is_empty()).then_some(iam_mcp_crds::CorsSpec { origins }),
                 ..McpServerSpec::default()
@@ -164,5 +170,42 @@ proptest! {
         let all = children(&server, foreign_hpa);
         let deployment = all.iter().find(|c| c.kind.as_str() == "Deployment").unwrap();
         prop_assert_eq!(deployment.manifest["spec"]["replicas"].as_i64(), ours.map(i64::from));
+    }
+
+    #[test]
+    fn grace_and_setting_come_from_one_number(spec in specs()) {
+        let (drain, idle) = spec.sessions.as_ref().map_or((300, None), |s| (s.drain_seconds, s.drain_idle_seconds));
+        let all = children(&server("a", spec), false);
+        let deployment = all.iter().find(|c| c.kind.as_str() == "Deployment").unwrap();
+        let pod = &deployment.manifest["spec"]["template"]["spec"];
+        let variables = pod["containers"][0]["env"].as_array().unwrap();
+        let value = |name: &str| variables.iter().find(|v| v["name"] == name).map(|v| v["value"].as_str().unwrap().to_owned());
+        // The server is gone 10 s after the drain: the grace has to be longer.
+        prop_assert!(pod["terminationGracePeriodSeconds"].as_i64().unwrap() >= i64::from(drain) + 20);
+        prop_assert_eq!(value("DRAIN_SECONDS"), Some(drain.to_string()));
+        prop_assert_eq!(value("DRAIN_IDLE_SECONDS"), idle.map(|seconds| seconds.to_string()));
+        for variable in variables {
+            let name = variable["name"].as_str().unwrap();
+            prop_assert!(RESERVED_ENV.contains(&name), "spec.env may name {}, which the operator sets", name);
+        }
+    }
+
+    #[test]
+    fn a_disruption_budget_is_for_several_pods_and_lets_one_go(spec in specs(), foreign_hpa in any::<bool>()) {
+        let most = match (&spec.autoscaling, spec.replicas) {
+            (Some(hpa), _) => Some(hpa.max_replicas),
+            (None, Some(n)) if !foreign_hpa => Some(n),
+            _ => None,
+        };
+        let all = children(&server("a", spec), foreign_hpa);
+        let find = |kind: &str| all.iter().find(|c| c.kind.as_str() == kind);
+        let budget = find("PodDisruptionBudget");
+        prop_assert_eq!(budget.is_some(), most.is_none_or(|n| n > 1));
+        if let Some(budget) = budget {
+            let spec = &budget.manifest["spec"];
+            prop_assert_eq!(&spec["maxUnavailable"], &json!(1));
+            prop_assert!(spec["minAvailable"].is_null());
+            prop_assert_eq!(&spec["selector"], &find("Deployment").unwrap().manifest["spec"]["selector"]);
+        }
     }
 }

@@ -47,6 +47,7 @@ spec:
     tlsSecretName: jobs-tls
     annotations: {nginx.ingress.kubernetes.io/proxy-read-timeout: '3600'}
   autoscaling: {minReplicas: 3, cpuUtilization: 60}
+  sessions: {drainSeconds: 3600, drainIdleSeconds: 600, maxDrainingPods: 5}
 ";
     insta::assert_snapshot!(render(text).unwrap());
 }
@@ -70,7 +71,7 @@ fn other_documents_are_passed_over_and_none_at_all_is_an_error() {
 fn an_invalid_server_is_told_every_problem() {
     let text = "kind: McpServer\napiVersion: iam-mcp.dev/v1alpha1\nmetadata: {name: a.b}\nspec:\n  \
                 env: [{name: PORT, value: '1'}]\n  ingress: {tlsSecretName: t}\n  autoscaling: {minReplicas: 9, maxReplicas: 2}\n  \
-                jobSearch: {provider: JSearch}\n";
+                jobSearch: {provider: JSearch}\n  sessions: {drainSeconds: 60, drainIdleSeconds: 61}\n";
     let error = format!("{:#}", render(text).unwrap_err());
     for part in [
         "metadata.name",
@@ -78,6 +79,7 @@ fn an_invalid_server_is_told_every_problem() {
         "tlsSecretName needs host",
         "minReplicas 9",
         "needs rapidApi.keySecretRef",
+        "drainIdleSeconds 61 is greater than drainSeconds 60",
     ] {
         assert!(error.contains(part), "{part:?} is missing in {error:?}");
     }

@@ -94,6 +94,8 @@ pub async fn serve(
             () = stop.cancelled() => break,
             accepted = accept(&listener) => accepted,
         };
+        // On a socket for both families an IPv4 client comes as ::ffff:a.b.c.d, which would be another client.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
                 tokio::spawn(async move {

@@ -3,7 +3,6 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use iam_mcp_runtime::{
@@ -11,25 +10,24 @@ use iam_mcp_runtime::{
     serve::{self, Options},
     shutdown::Shutdown,
 };
-use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admin::{self as sessions_admin, Admin},
     config::{HttpSettings, Settings},
+    drain::Drain,
     http::router::{Transports, router},
     jobs::Jobs,
+    keyring::{self, KeyRing},
     mcp::Handler,
     metrics::Metrics,
+    peer::{pool::Peers, serve as peer},
     transport::{
-        sse::{Sse, registry::Sessions, session_id::Sealer},
+        sse::{NoRandom, Sse, registry::Sessions, session_id::Owner},
         streamable_http::StreamableHttp,
     },
 };
-
-/// How long calls in flight may take once the process is asked to stop. A provider has 25 s for a search, but
-/// most take one or two; a container's usual grace is 30 s, and must not be used up.
-pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why the server could not run.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +42,12 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
-    /// The session key is unusable, or the system has no random numbers.
-    #[error("session ids cannot be sealed: check SESSION_KEY_FILE")]
-    SessionKey,
+    /// No key could be made.
+    #[error("session ids cannot be sealed: {0}")]
+    SessionKey(#[from] keyring::Error),
+    /// No name could be made.
+    #[error(transparent)]
+    Random(#[from] NoRandom),
     /// The accept loop failed.
     #[error(transparent)]
     Serve(#[from] serve::Error),
@@ -58,7 +59,8 @@ impl Error {
     pub fn category(&self) -> &'static str {
         match self {
             Self::Listen { .. } => "listen",
-            Self::SessionKey => "session_key",
+            Self::SessionKey(_) => "session_key",
+            Self::Random(_) => "random",
             Self::Serve(error) => error.category(),
         }
     }
@@ -78,6 +80,7 @@ pub struct Server {
     settings: Settings,
     listener: TcpListener,
     admin: Option<TcpListener>,
+    peer: Option<TcpListener>,
 }
 
 impl Server {
@@ -97,10 +100,15 @@ impl Server {
             Some(port) => Some(listen(host, port, "ADMIN_PORT").await?),
             None => None,
         };
+        let peer = match &settings.sessions.replica {
+            Some(replica) => Some(listen(host, replica.port, "PEER_PORT").await?),
+            None => None,
+        };
         Ok(Self {
             settings,
             listener,
             admin,
+            peer,
         })
     }
 
@@ -118,27 +126,41 @@ impl Server {
         self.admin.as_ref()?.local_addr().ok()
     }
 
-    /// Serves until `shutdown`: then no new connections and sessions; calls in flight are answered, streams
-    /// end behind their last answer, and after [`STOP_DEADLINE`] what is left is dropped.
+    /// Where other replicas are served, if there are any.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.peer.as_ref()?.local_addr().ok()
+    }
+
+    /// Serves until `shutdown`, and then drains ([`Drain`]).
     ///
     /// # Errors
-    /// When the session key is unusable, or a listener fails.
+    /// When no session key can be made, or a listener fails.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
         let Self {
             settings,
             listener,
             admin,
+            peer,
         } = self;
         let http = &settings.http;
-        let key = http.session_key.as_ref().map(ExposeSecret::expose_secret);
-        let sealer = Sealer::new(key).map_err(|_| Error::SessionKey)?;
+        let keys = match settings.sessions.keys.clone() {
+            Some(keys) => keys,
+            None => KeyRing::random()?,
+        };
         let (metrics, registry) = Metrics::new();
         let jobs = Jobs::new(&settings.jobs, metrics.clone());
         let handler = Handler::new(&settings.names, jobs, metrics.clone());
-        let sessions = Arc::new(Sessions::new(sealer, http.max_sessions, metrics.clone()));
+        let drain = Drain::new(settings.sessions.drain);
+        let owner = owner(&settings, peer.as_ref())?;
+        let limit = http.max_sessions;
+        let sessions = Arc::new(Sessions::new(owner, keys.clone(), limit, metrics.clone()));
+        let peers = peer.as_ref().map(|_| Arc::new(Peers::new(metrics.clone())));
+        let sse = Sse::new(&handler, Arc::clone(&sessions), peers, metrics.clone());
         let transports = Transports {
-            streamable: StreamableHttp::new(&handler, &shutdown.hard()),
-            sse: Sse::new(&handler, Arc::clone(&sessions)),
+            streamable: StreamableHttp::new(&handler, &shutdown.hard(), drain.give_up()),
+            sse: sse.clone(),
+            drain: drain.clone(),
         };
         let app = router(http, settings.names.app.as_str().into(), transports, &metrics);
 
@@ -146,22 +168,49 @@ impl Server {
         // Probes are answered to the very end, so the admin port has tokens of its own.
         let admin_stop = CancellationToken::new();
         let admin_task = admin.map(|listener| {
-            let app = admin::router(health.clone(), Arc::new(registry));
+            let replica = settings.sessions.replica.as_ref();
+            let app =
+                admin::router(health.clone(), Arc::new(registry)).merge(sessions_admin::router(Admin {
+                    sessions: Arc::clone(&sessions),
+                    drain: drain.clone(),
+                    metrics: metrics.clone(),
+                    pod_uid: replica
+                        .map(|replica| replica.uid_text.clone())
+                        .unwrap_or_default(),
+                }));
             let (stop, hard) = (admin_stop.clone(), admin_stop.clone());
             tokio::spawn(serve::serve(listener, app, Options::default(), stop, hard))
         });
-        announce(&listener, http);
+        tokio::spawn(keys.follow(admin_stop.clone()));
+        announce(&listener, &settings);
 
         health.set_ready(true);
-        let stopping = tokio::spawn(stop(shutdown.clone(), health, Arc::clone(&sessions)));
+        let closing = shutdown.hard().child_token();
+        let replica = peer.is_some();
+        let draining = tokio::spawn({
+            let (shutdown, closing, health) = (shutdown.clone(), closing.clone(), health.clone());
+            async move {
+                shutdown.soft().cancelled().await;
+                // Kubernetes takes a pod that is told to stop out of its Service by itself, and falls back on
+                // it where there is no other that is ready: so one of several replicas stays ready to its end.
+                health.set_ready(replica);
+                drain.run(shutdown, sessions, metrics, closing, replica).await;
+            }
+        });
+        let peer_task =
+            peer.map(|listener| tokio::spawn(peer::serve(listener, sse, closing.clone(), shutdown.hard())));
         let options = Options {
             max_connections: http.max_connections,
             ..Options::default()
         };
-        let served = serve::serve(listener, app, options, shutdown.soft(), shutdown.hard()).await;
-        stopping.abort();
+        let served = serve::serve(listener, app, options, closing, shutdown.hard()).await;
+        health.set_ready(false);
+        draining.abort();
         admin_stop.cancel();
         if let Some(task) = admin_task {
+            let _ = task.await;
+        }
+        if let Some(task) = peer_task {
             let _ = task.await;
         }
         served?;
@@ -170,15 +219,16 @@ impl Server {
     }
 }
 
-/// Waits for the signal, then closes what is open, and forces the rest after the deadline.
-async fn stop(shutdown: Shutdown, health: Health, sessions: Arc<Sessions>) {
-    shutdown.soft().cancelled().await;
-    health.set_ready(false);
-    tracing::info!(sessions = sessions.len(), "closing sessions");
-    sessions.close();
-    tokio::time::sleep(STOP_DEADLINE).await;
-    tracing::warn!("calls are still running at the deadline; dropping them");
-    shutdown.force();
+/// Who this process is to the other replicas.
+fn owner(settings: &Settings, peer: Option<&TcpListener>) -> Result<Owner, Error> {
+    let (Some(replica), Some(listener)) = (&settings.sessions.replica, peer) else {
+        return Ok(Owner::alone()?);
+    };
+    let port = listener.local_addr().map_err(serve::Error::Listener)?.port();
+    Ok(Owner {
+        uid: replica.uid,
+        address: Some(SocketAddr::new(replica.address, port)),
+    })
 }
 
 /// Takes a port. `::` means all addresses; where the machine has no IPv6, that is `0.0.0.0`.
@@ -201,11 +251,11 @@ async fn listen(host: IpAddr, port: u16, variable: &'static str) -> Result<TcpLi
     })
 }
 
-fn announce(listener: &TcpListener, settings: &HttpSettings) {
+fn announce(listener: &TcpListener, settings: &Settings) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving MCP at /mcp and /sse");
     }
-    if settings.session_key.is_none() {
+    if settings.sessions.keys.is_none() {
         tracing::debug!("session ids are sealed with a key of this process only");
     }
 }

@@ -18,6 +18,8 @@ Environment, all optional:
   ALLOWED_HOSTS         Host names served besides localhost, separated by commas; *.example.com and * work
   ALLOWED_ORIGINS       browser origins served (default: localhost, the allowed hosts, CORS_ORIGINS)
   CORS_ORIGINS          origins that browsers may call from; * for any; unset = no CORS headers
+  AUTH                  none (default) or bearer: every request but /health needs one of the tokens in
+  AUTH_TOKENS_FILE      a file with NAME TOKEN a line, at least 16 characters each; read again when it changes
   BASE_PATH             a path such as /jobs, below which every address is served too
   RATE_LIMIT            messages a second from one client address, bursts of twice that (default 100; 0 = off)
   MAX_SESSIONS          open SSE sessions (default 10000)

@@ -8,11 +8,17 @@
 //! [`app`] wires the parts together and stops them; [`http`] holds the router and one file a middleware;
 //! [`config`] reads every setting from the environment.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod drain;
+pub mod fresh;
+pub mod hex;
 pub mod http;
 pub mod jobs;
+pub mod keyring;
 pub mod mcp;
 pub mod metrics;
+pub mod peer;
 pub mod transport;

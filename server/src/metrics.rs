@@ -36,10 +36,24 @@ pub struct Inner {
     pub sessions_refused: Family<Labels, Counter>,
     /// SSE streams open now.
     pub streams_open: Gauge,
+    /// Calls in flight in SSE sessions.
+    pub sse_calls: Gauge,
+    /// SSE sessions that clients went on with over a new stream.
+    pub sessions_resumed: Counter,
+    /// 1 while the server drains.
+    pub draining: Gauge,
+    /// Messages passed on to other replicas, by `outcome`.
+    pub forwarded: Family<Labels, Counter>,
+    /// Seconds until another replica had taken or refused a message.
+    pub forward_duration: Histogram,
+    /// Connections on the port for replicas of somebody who is none, by `cause`.
+    pub strangers: Family<Labels, Counter>,
     /// Requests to job providers, by `provider` and `outcome`.
     pub provider_calls: Family<Labels, Counter>,
     /// Messages refused by the rate limit.
     pub rate_limited: Counter,
+    /// Requests refused for want of a token, by `cause`: missing, malformed, unknown.
+    pub auth_refused: Family<Labels, Counter>,
 }
 
 impl std::ops::Deref for Metrics {
@@ -80,8 +94,16 @@ impl Metrics {
             sessions_ended: Family::default(),
             sessions_refused: Family::default(),
             streams_open: Gauge::default(),
+            sse_calls: Gauge::default(),
+            sessions_resumed: Counter::default(),
+            draining: Gauge::default(),
+            forwarded: Family::default(),
+            // A message to the next machine and back, to the longest that one is held.
+            forward_duration: Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.3, 1.0, 3.0]),
+            strangers: Family::default(),
             provider_calls: Family::default(),
             rate_limited: Counter::default(),
+            auth_refused: Family::default(),
         };
         let mut registry = Registry::with_prefix("iam_mcp");
         let r = &mut registry;
@@ -129,6 +151,37 @@ impl Metrics {
             metrics.streams_open.clone(),
         );
         r.register(
+            "sse_calls",
+            "Calls in flight in SSE sessions",
+            metrics.sse_calls.clone(),
+        );
+        r.register(
+            "sse_sessions_resumed",
+            "SSE sessions that clients went on with over a new stream",
+            metrics.sessions_resumed.clone(),
+        );
+        r.register(
+            "draining",
+            "Whether the server was told to stop and still serves open streams",
+            metrics.draining.clone(),
+        );
+        r.register(
+            "forwarded_calls",
+            "Messages passed on to the replica that has their session",
+            metrics.forwarded.clone(),
+        );
+        r.register_with_unit(
+            "forward_duration",
+            "Time until another replica had taken or refused a message",
+            Unit::Seconds,
+            metrics.forward_duration.clone(),
+        );
+        r.register(
+            "peer_strangers",
+            "Connections on the port for replicas of somebody who is none",
+            metrics.strangers.clone(),
+        );
+        r.register(
             "provider_calls",
             "Requests to job providers",
             metrics.provider_calls.clone(),
@@ -138,7 +191,21 @@ impl Metrics {
             "Messages refused by the rate limit",
             metrics.rate_limited.clone(),
         );
+        r.register(
+            "auth_refused",
+            "Requests refused for want of a token",
+            metrics.auth_refused.clone(),
+        );
         (Self(Arc::new(metrics)), registry)
+    }
+
+    /// Starts timing a message on its way to another replica.
+    #[must_use]
+    pub fn forward(&self) -> Forwarding {
+        Forwarding {
+            metrics: self.clone(),
+            start: Instant::now(),
+        }
     }
 
     /// Starts timing a call of `tool`, which must be one of the server's own names.
@@ -150,6 +217,48 @@ impl Metrics {
             start: Instant::now(),
             outcome: "cancelled",
         }
+    }
+}
+
+/// How a message that was passed on ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forward {
+    /// The owner took it.
+    Ok,
+    /// The owner refused it.
+    Refused,
+    /// The owner is gone.
+    Gone,
+    /// The owner was not reached, or the connection broke.
+    Unreachable,
+    /// Too many were under way.
+    Busy,
+}
+
+/// A message on its way to another replica.
+#[derive(Debug)]
+pub struct Forwarding {
+    metrics: Metrics,
+    start: Instant,
+}
+
+impl Forwarding {
+    /// Says how it ended.
+    pub fn ended(self, outcome: Forward) {
+        let outcome = match outcome {
+            Forward::Ok => "ok",
+            Forward::Refused => "refused",
+            Forward::Gone => "gone",
+            Forward::Unreachable => "unreachable",
+            Forward::Busy => "busy",
+        };
+        self.metrics
+            .forward_duration
+            .observe(self.start.elapsed().as_secs_f64());
+        self.metrics
+            .forwarded
+            .get_or_create(&vec![("outcome", outcome)])
+            .inc();
     }
 }
 

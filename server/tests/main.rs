@@ -12,11 +12,15 @@
 mod support;
 
 mod access;
+mod auth;
 mod cancellation;
+mod drain;
 mod limits;
 mod modern;
 mod process;
 mod providers;
+mod replicas;
+mod resumption;
 mod routes;
 mod seed_flow;
 mod shutdown;

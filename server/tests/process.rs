@@ -34,14 +34,21 @@ async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 #[tokio::test]
 async fn bad_settings_exit_with_2_name_the_variable_and_print_nothing_on_stdout() {
     for arguments in [["stdio"], ["http"]] {
-        let output = run(&arguments, &[("PORT", "eighty"), ("RATE_LIMIT", "many")]).await;
+        let output = run(
+            &arguments,
+            &[("PORT", "eighty"), ("RATE_LIMIT", "many"), ("AUTH", "bearer")],
+        )
+        .await;
         assert_eq!(output.status.code(), Some(2));
         assert!(output.stdout.is_empty());
         let told = String::from_utf8(output.stderr).expect("text");
-        assert!(
-            told.contains("PORT=\"eighty\": use a port number") && told.contains("RATE_LIMIT"),
-            "{told}"
-        );
+        for problem in [
+            "PORT=\"eighty\": use a port number",
+            "RATE_LIMIT",
+            "AUTH_TOKENS_FILE",
+        ] {
+            assert!(told.contains(problem), "{told}");
+        }
     }
     assert_eq!(run(&["serve"], &[]).await.status.code(), Some(2));
 }
@@ -70,6 +77,8 @@ async fn help_teaches_every_variable_and_version_is_the_packages() {
         "JOB_PROVIDER",
         "MAX_SESSIONS",
         "LOG_FORMAT",
+        "AUTH ",
+        "AUTH_TOKENS_FILE",
     ] {
         assert!(help.contains(variable), "{variable} is not in\n{help}");
     }
@@ -125,6 +134,8 @@ async fn sigterm_ends_it_with_0_although_a_stream_is_open() {
             .expect("kill")
             .success()
     );
+    let last = stream.chunk().await.expect("a clean end").expect("last words");
+    assert_eq!(&last[..], b": drain deadline\n\n");
     assert_eq!(stream.chunk().await.expect("a clean end"), None);
     let status = tokio::time::timeout(DEADLINE, child.wait())
         .await

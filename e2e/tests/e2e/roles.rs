@@ -29,10 +29,10 @@ async fn every_verb_that_is_used_is_allowed() {
         .await;
     eventually(SOON, "all children", || async {
         let kinds: Vec<_> = sandbox.children(NAME).await.into_keys().collect();
-        when(kinds.len() == 6, kinds)
+        when(kinds.len() == 7, kinds)
     })
     .await;
-    // An update, a prune of both kinds, and the hand-over of the number of pods.
+    // An update, a prune of each kind that can go, and the hand-over of the number of pods.
     sandbox
         .change(
             NAME,
@@ -42,6 +42,8 @@ async fn every_verb_that_is_used_is_allowed() {
     sandbox
         .event(NAME, "Pruned", &["Ingress/jobs", "HorizontalPodAutoscaler/jobs"])
         .await;
+    // Of no pods, once the HPA no longer decides.
+    sandbox.event(NAME, "Pruned", &["PodDisruptionBudget/jobs"]).await;
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME});
     let hpa = json!({"metadata": {"name": "by-hand"}, "spec": {"maxReplicas": 2, "scaleTargetRef": target}});
     sandbox.create::<HorizontalPodAutoscaler>(hpa).await;

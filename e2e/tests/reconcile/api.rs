@@ -130,6 +130,44 @@ async fn numbers() {
 }
 
 #[tokio::test]
+async fn sessions() {
+    let sessions = |given: Value| json!({"sessions": given});
+    let idle_help = "sessions: drainIdleSeconds must not be greater than drainSeconds";
+    let good = [
+        json!({}),
+        json!({"drainSeconds": 0}),
+        json!({"drainSeconds": 86400, "drainIdleSeconds": 86400}),
+        json!({"drainSeconds": 1, "drainIdleSeconds": 1}),
+        // Of the default, 300.
+        json!({"drainIdleSeconds": 300}),
+        json!({"maxDrainingPods": 1}),
+        json!({"maxDrainingPods": 1000}),
+    ];
+    let bad = [
+        (json!({"drainSeconds": -1}), "spec.sessions.drainSeconds"),
+        (json!({"drainSeconds": 86401}), "spec.sessions.drainSeconds"),
+        (json!({"drainSeconds": "5m"}), "spec.sessions.drainSeconds"),
+        (json!({"drainIdleSeconds": 0}), "spec.sessions.drainIdleSeconds"),
+        (
+            json!({"drainSeconds": 86400, "drainIdleSeconds": 86401}),
+            "spec.sessions.drainIdleSeconds",
+        ),
+        (json!({"drainIdleSeconds": 301}), idle_help),
+        (json!({"drainSeconds": 600, "drainIdleSeconds": 601}), idle_help),
+        (json!({"drainSeconds": 0, "drainIdleSeconds": 1}), idle_help),
+        (json!({"maxDrainingPods": 0}), "spec.sessions.maxDrainingPods"),
+        (json!({"maxDrainingPods": 1001}), "spec.sessions.maxDrainingPods"),
+        (
+            json!({"drainSecond": 1}),
+            "unknown field \"spec.sessions.drainSecond\"",
+        ),
+    ];
+    let good = good.into_iter().map(|given| (sessions(given), Ok(())));
+    let bad = bad.into_iter().map(|(given, part)| (sessions(given), Err(part)));
+    check(good.chain(bad).collect()).await;
+}
+
+#[tokio::test]
 async fn words() {
     let reference = json!({"rapidApi": {"keySecretRef": {"name": "s", "key": "k"}}, "provider": "JSearch"});
     let needs_key = "provider JSearch needs rapidApi.keySecretRef";

@@ -11,7 +11,7 @@ use crate::api::ask;
 async fn the_api_server_fills_in_defaults() {
     let client = cluster::client().await;
     cluster::install_definition(&client).await;
-    let spec = json!({"service": {}, "autoscaling": {}, "ingress": {}});
+    let spec = json!({"service": {}, "autoscaling": {}, "ingress": {}, "sessions": {}});
     let answer = ask(&client, NAME, &spec).await.unwrap();
     assert_eq!(
         answer["spec"],
@@ -19,6 +19,7 @@ async fn the_api_server_fills_in_defaults() {
             "service": {"port": 80, "sessionAffinity": "ClientIP", "sessionAffinityTimeoutSeconds": 3600},
             "autoscaling": {"minReplicas": 2, "maxReplicas": 10, "cpuUtilization": 70},
             "ingress": {"path": "/"},
+            "sessions": {"drainSeconds": 300, "maxDrainingPods": 20},
         })
     );
     let answer = ask(&client, NAME, &json!({})).await.unwrap();

@@ -18,7 +18,7 @@ async fn every_child_belongs_to_the_server_and_says_so() {
     let sandbox = Sandbox::new("children").await;
     let server = sandbox.serve(NAME, full()).await;
     let children = sandbox.children(NAME).await;
-    assert_eq!(children.len(), 6, "{:?}", children.keys());
+    assert_eq!(children.len(), 7, "{:?}", children.keys());
     for (kind, child) in &children {
         let [owner] = child.owner_references() else {
             panic!("{kind} has {:?}", child.owner_references())

@@ -7,6 +7,7 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         core::v1::{Secret, Service},
+        policy::v1::PodDisruptionBudget,
     },
 };
 use kube::{Resource, ResourceExt as _, api::DeleteParams};
@@ -41,7 +42,13 @@ where
     let kinds: Vec<_> = sandbox.children(NAME).await.into_keys().collect();
     assert_eq!(
         kinds,
-        ["Deployment", "Secret", "Service", "ServiceAccount"],
+        [
+            "Deployment",
+            "PodDisruptionBudget",
+            "Secret",
+            "Service",
+            "ServiceAccount"
+        ],
         "the others exist"
     );
 
@@ -94,6 +101,17 @@ async fn a_foreign_service_is_left_alone() {
     is_left_alone::<Service>(
         NAME,
         "Service/jobs",
+        json!({"metadata": {"name": NAME}, "spec": spec}),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_foreign_disruption_budget_is_left_alone() {
+    let spec = json!({"minAvailable": 1, "selector": {"matchLabels": {"app": "other"}}});
+    is_left_alone::<PodDisruptionBudget>(
+        NAME,
+        "PodDisruptionBudget/jobs",
         json!({"metadata": {"name": NAME}, "spec": spec}),
     )
     .await;

@@ -35,7 +35,7 @@ async fn takes_all_along(params: DeleteParams) {
         sandbox.children(NAME).await.is_empty(),
         "something was made again"
     );
-    assert_eq!(sandbox.children("stays").await.len(), 4, "the other server stays");
+    assert_eq!(sandbox.children("stays").await.len(), 5, "the other server stays");
     let metrics = sandbox.operator().metrics().await;
     let now = metrics.sum("mcp_operator_api_writes_total", &[]);
     assert_eq!(
@@ -82,7 +82,7 @@ async fn a_server_made_anew_at_once_gets_children_of_its_own() {
             .map(|c| c.owner_references()[0].uid.clone())
             .collect();
         when(
-            owners.len() == 6 && owners.iter().all(|uid| Some(uid) == server.uid().as_ref()),
+            owners.len() == 7 && owners.iter().all(|uid| Some(uid) == server.uid().as_ref()),
             owners,
         )
     })

@@ -25,6 +25,7 @@ mod render;
 mod replicas;
 mod secret;
 mod session_key;
+mod sessions;
 
 use serde_json::{Value, json};
 

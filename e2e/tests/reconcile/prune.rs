@@ -41,7 +41,14 @@ async fn what_is_taken_out_of_the_spec_is_deleted() {
     eventually(SOON, "Ingress and HPA to be deleted", || async {
         let kinds: Vec<_> = sandbox.children(NAME).await.into_keys().collect();
         when(
-            kinds == ["Deployment", "Secret", "Service", "ServiceAccount"],
+            kinds
+                == [
+                    "Deployment",
+                    "PodDisruptionBudget",
+                    "Secret",
+                    "Service",
+                    "ServiceAccount",
+                ],
             kinds,
         )
     })
@@ -51,7 +58,7 @@ async fn what_is_taken_out_of_the_spec_is_deleted() {
         .await;
     sandbox.settle(NAME).await;
     let after = sandbox.versions(NAME).await;
-    for kind in ["Secret", "Service", "ServiceAccount"] {
+    for kind in ["PodDisruptionBudget", "Secret", "Service", "ServiceAccount"] {
         assert_eq!(after[kind], before[kind], "{kind} stays as it was");
     }
     assert_eq!(
@@ -72,7 +79,7 @@ async fn it_is_deleted_too_when_no_operator_ran_meanwhile() {
     sandbox.start_operator().await;
     eventually(SOON, "Ingress and HPA to be deleted", || async {
         let kinds: Vec<_> = sandbox.children(NAME).await.into_keys().collect();
-        when(kinds.len() == 4, kinds)
+        when(kinds.len() == 5, kinds)
     })
     .await;
 }

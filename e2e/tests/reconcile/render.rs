@@ -51,6 +51,7 @@ async fn the_api_server_takes_what_is_rendered() {
         "serviceaccount",
         "deployment",
         "service",
+        "poddisruptionbudget",
         "ingress",
         "horizontalpodautoscaler",
     ] {

@@ -30,7 +30,7 @@ async fn a_missing_secret_is_told_and_everything_else_made() {
     sandbox.event(NAME, "SecretNotFound", &[&command]).await;
     sandbox.settle(NAME).await;
     let before = sandbox.versions(NAME).await;
-    assert_eq!(before.len(), 4, "the other children exist: {before:?}");
+    assert_eq!(before.len(), 5, "the other children exist: {before:?}");
 
     // The command of the message, as a person would paste it.
     let rest = message

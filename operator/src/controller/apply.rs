@@ -8,7 +8,7 @@ use kube::{
     Resource as _, ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     cache::{ChildRef, Observed, Workload, controller_uid},
@@ -232,21 +232,19 @@ async fn send(
     let patch = Patch::Apply(&child.manifest);
     context.metrics.write(child.kind.as_str(), "apply");
     let mut answer = api.patch(&child.name, &params, &patch).await;
-    if refused(&answer).is_some() && child.kind == ChildKind::Service && version.is_some() {
-        // A Service's ports are a list keyed by port: an edited port stands beside ours under the same
-        // name, which the API server refuses. Put our list in the place of theirs, then apply again.
-        let ports = json!({
-            "metadata": {"resourceVersion": version},
-            "spec": {"ports": child.manifest["spec"]["ports"]},
-        });
-        let merge = PatchParams {
+    if refused(&answer).is_some()
+        && version.is_some()
+        && let Some((verb, spec)) = overwrite(child)
+    {
+        let merge = json!({"metadata": {"resourceVersion": version}, "spec": spec});
+        let as_us = PatchParams {
             field_manager: Some(OPERATOR.to_owned()),
             ..PatchParams::default()
         };
-        context.metrics.write(child.kind.as_str(), "replace_ports");
-        api.patch(&child.name, &merge, &Patch::Merge(&ports))
+        context.metrics.write(child.kind.as_str(), verb);
+        api.patch(&child.name, &as_us, &Patch::Merge(&merge))
             .await
-            .map_err(Error::api(format!("replace the ports of {}", child.title())))?;
+            .map_err(Error::api(format!("overwrite {}", child.title())))?;
         answer = api.patch(&child.name, &params, &patch).await;
     }
     if let Some(message) = refused(&answer) {
@@ -258,6 +256,22 @@ async fn send(
     answer
         .map(Ok)
         .map_err(Error::api(format!("apply {}", child.title())))
+}
+
+/// What an edit can put beside our fields so that the API server refuses the two together: what to put in
+/// its place before applying again, and the verb that it is counted as.
+fn overwrite(child: &Child) -> Option<(&'static str, Value)> {
+    let ours = &child.manifest["spec"];
+    match child.kind {
+        // A list keyed by port: an edited port stands beside ours under the same name.
+        ChildKind::Service => Some(("replace_ports", json!({"ports": ours["ports"]}))),
+        // A budget may have a least or a most, not both.
+        ChildKind::PodDisruptionBudget => Some((
+            "replace_budget",
+            json!({"minAvailable": null, "maxUnavailable": ours["maxUnavailable"]}),
+        )),
+        _ => None,
+    }
 }
 
 fn refused<T>(answer: &Result<T, kube::Error>) -> Option<String> {

@@ -5,6 +5,7 @@ use k8s_openapi::api::{
     autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{Service, ServiceAccount},
     networking::v1::Ingress,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::core::ApiResource;
 use serde::Serialize;
@@ -24,6 +25,8 @@ pub enum ChildKind {
     Service,
     /// `apps/v1` Deployment.
     Deployment,
+    /// `policy/v1` PodDisruptionBudget.
+    PodDisruptionBudget,
     /// `networking.k8s.io/v1` Ingress.
     Ingress,
     /// `autoscaling/v2` HorizontalPodAutoscaler.
@@ -32,10 +35,11 @@ pub enum ChildKind {
 
 impl ChildKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ServiceAccount,
         Self::Service,
         Self::Deployment,
+        Self::PodDisruptionBudget,
         Self::Ingress,
         Self::HorizontalPodAutoscaler,
     ];
@@ -47,6 +51,7 @@ impl ChildKind {
             Self::ServiceAccount => "ServiceAccount",
             Self::Service => "Service",
             Self::Deployment => "Deployment",
+            Self::PodDisruptionBudget => "PodDisruptionBudget",
             Self::Ingress => "Ingress",
             Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
         }
@@ -59,6 +64,7 @@ impl ChildKind {
             Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
             Self::Service => ApiResource::erase::<Service>(&()),
             Self::Deployment => ApiResource::erase::<Deployment>(&()),
+            Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
             Self::Ingress => ApiResource::erase::<Ingress>(&()),
             Self::HorizontalPodAutoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
         }
@@ -99,6 +105,7 @@ pub fn in_order(children: Children, owner: Option<&Value>) -> Result<Vec<Child>,
         service_account,
         service,
         deployment,
+        pdb,
         ingress,
         hpa,
     } = children;
@@ -107,6 +114,9 @@ pub fn in_order(children: Children, owner: Option<&Value>) -> Result<Vec<Child>,
         child(ChildKind::Service, &service, owner)?,
         child(ChildKind::Deployment, &deployment, owner)?,
     ];
+    if let Some(pdb) = pdb {
+        list.push(child(ChildKind::PodDisruptionBudget, &pdb, owner)?);
+    }
     if let Some(ingress) = ingress {
         list.push(child(ChildKind::Ingress, &ingress, owner)?);
     }

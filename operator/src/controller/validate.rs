@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use iam_mcp_crds::{
     AutoscalingSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel, McpServer, SecretKeyRef,
-    ServiceSpec, spec::RESERVED_ENV,
+    ServiceSpec, SessionsSpec, spec::RESERVED_ENV,
 };
 use k8s_openapi::{
     api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements},
@@ -78,6 +78,20 @@ pub struct ValidatedServer {
     pub ingress: Option<IngressSpec>,
     /// The HPA, if wanted.
     pub autoscaling: Option<AutoscalingSpec>,
+    /// What becomes of open sessions when a pod has to go.
+    pub sessions: SessionsSpec,
+}
+
+impl ValidatedServer {
+    /// Whether there can be more than one pod. Where somebody else decides, there can.
+    #[must_use]
+    pub fn may_have_several_pods(&self) -> bool {
+        match (&self.autoscaling, self.replicas) {
+            (Some(hpa), _) => hpa.max_replicas > 1,
+            (None, Replicas::Ours(n)) => n > 1,
+            (None, Replicas::Theirs) => true,
+        }
+    }
 }
 
 /// Why a resource cannot be built: one sentence a problem, each naming its field.
@@ -121,6 +135,15 @@ pub fn validate(
         problems.push(format!(
             "autoscaling: minReplicas {} is greater than maxReplicas {}",
             hpa.min_replicas, hpa.max_replicas
+        ));
+    }
+    let sessions = spec.sessions.clone().unwrap_or_default();
+    if let Some(idle) = sessions.drain_idle_seconds
+        && idle > sessions.drain_seconds
+    {
+        problems.push(format!(
+            "sessions: drainIdleSeconds {idle} is greater than drainSeconds {}, after which every session ends in any case",
+            sessions.drain_seconds
         ));
     }
     if let Some(ingress) = &spec.ingress {
@@ -182,6 +205,7 @@ pub fn validate(
         service: spec.service.clone().unwrap_or_default(),
         ingress: spec.ingress.clone(),
         autoscaling: spec.autoscaling.clone(),
+        sessions,
     })
 }
 

@@ -68,6 +68,7 @@ pub fn start(context: &Arc<Context>, namespaces: &[String], stop: &CancellationT
             ChildKind::ServiceAccount,
             ChildKind::Service,
             ChildKind::Deployment,
+            ChildKind::PodDisruptionBudget,
             ChildKind::Ingress,
         ] {
             spawn(stop, watch().children(kind));

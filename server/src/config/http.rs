@@ -1,15 +1,9 @@
 //! Settings of the HTTP server.
 
-use std::{net::IpAddr, path::Path};
+use std::net::IpAddr;
 
-use base64::Engine as _;
-use secrecy::SecretSlice;
-
-use super::source::Reader;
+use super::{auth::AuthSettings, source::Reader};
 use crate::http::{host::HostPattern, origin::OriginPattern};
-
-/// How many bytes a session key has.
-pub const SESSION_KEY_BYTES: usize = 32;
 
 /// How the HTTP server listens, and whom it serves.
 #[derive(Debug, Clone)]
@@ -26,6 +20,8 @@ pub struct HttpSettings {
     pub allowed_origins: Option<Vec<OriginPattern>>,
     /// Origins that get CORS headers; `None` for no CORS at all.
     pub cors_origins: Option<Vec<OriginPattern>>,
+    /// Whether clients need a token.
+    pub auth: AuthSettings,
     /// Messages a second for each client address; 0 for no limit.
     pub rate_limit: u32,
     /// A path below which every route is served too, such as `/jobs`; `None` for none.
@@ -34,8 +30,6 @@ pub struct HttpSettings {
     pub max_sessions: usize,
     /// Open connections at a time.
     pub max_connections: usize,
-    /// The key that seals session ids; `None` for one made at start.
-    pub session_key: Option<SecretSlice<u8>>,
 }
 
 impl HttpSettings {
@@ -48,6 +42,7 @@ impl HttpSettings {
             allowed_hosts: reader.list("ALLOWED_HOSTS", str::parse).unwrap_or_default(),
             allowed_origins: reader.list("ALLOWED_ORIGINS", str::parse),
             cors_origins: reader.list("CORS_ORIGINS", str::parse),
+            auth: AuthSettings::read(reader),
             rate_limit: reader.parse("RATE_LIMIT", 100, |text| {
                 text.parse()
                     .ok()
@@ -59,14 +54,11 @@ impl HttpSettings {
             base_path: reader.parse("BASE_PATH", None, base_path),
             max_sessions: reader.parse("MAX_SESSIONS", 10_000, count),
             max_connections: reader.parse("MAX_CONNECTIONS", 20_000, count),
-            session_key: reader.parse("SESSION_KEY_FILE", None, |path| {
-                session_key(Path::new(path)).map(Some)
-            }),
         }
     }
 }
 
-fn port(text: &str) -> Result<u16, String> {
+pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse()
         .map_err(|_| "use a port number from 0 to 65535".to_owned())
 }
@@ -91,7 +83,7 @@ fn count(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "use a whole number, at least 1".to_owned())
 }
 
-fn address(text: &str) -> Result<IpAddr, String> {
+pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     if text.eq_ignore_ascii_case("localhost") {
         return Ok(IpAddr::from([127, 0, 0, 1]));
     }
@@ -100,51 +92,9 @@ fn address(text: &str) -> Result<IpAddr, String> {
         .map_err(|_| "use an IP address: 127.0.0.1 for this machine only, 0.0.0.0 or :: for all".to_owned())
 }
 
-/// Reads 32 bytes, or their base64: Secrets mounted as files hold the former, people write the latter.
-fn session_key(path: &Path) -> Result<SecretSlice<u8>, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let key = if bytes.len() == SESSION_KEY_BYTES {
-        bytes
-    } else {
-        let text = bytes.trim_ascii();
-        base64::engine::general_purpose::STANDARD
-            .decode(text)
-            .or_else(|_| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text))
-            .ok()
-            .filter(|key| key.len() == SESSION_KEY_BYTES)
-            .ok_or("must hold 32 random bytes, raw or in base64 (openssl rand 32 > FILE)")?
-    };
-    Ok(SecretSlice::from(key))
-}
-
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
-
     use super::*;
-
-    fn file(content: &[u8]) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().expect("temporary file");
-        std::fs::write(file.path(), content).expect("written");
-        file
-    }
-
-    #[test]
-    fn a_session_key_is_raw_or_base64() {
-        let key: Vec<u8> = (0..32).collect();
-        let text = format!("{}\n", base64::engine::general_purpose::STANDARD.encode(&key));
-        for content in [key.as_slice(), text.as_bytes()] {
-            let read = session_key(file(content).path()).expect("valid");
-            assert_eq!(read.expose_secret(), key.as_slice());
-        }
-    }
-
-    #[test]
-    fn a_short_or_missing_session_key_is_refused_with_advice() {
-        let error = session_key(file(b"short").path()).expect_err("too short");
-        assert!(error.contains("32 random bytes"), "{error}");
-        assert!(session_key(Path::new("/nonexistent/key")).is_err());
-    }
 
     #[test]
     fn base_paths() {

@@ -2,8 +2,10 @@
 //!
 //! Nothing else in the server looks at the environment. All bad settings are reported at once.
 
+mod auth;
 mod http;
 mod jobs;
+mod sessions;
 mod source;
 
 use std::path::PathBuf;
@@ -12,8 +14,10 @@ use iam_mcp_runtime::telemetry::{self, LogFormat};
 
 use self::source::Reader;
 pub use self::{
-    http::{HttpSettings, SESSION_KEY_BYTES},
+    auth::AuthSettings,
+    http::HttpSettings,
     jobs::{JobSettings, KeySource, ProviderChoice, Timeouts},
+    sessions::{ReplicaSettings, SessionSettings},
     source::{Invalid, Problem},
 };
 
@@ -26,6 +30,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// The HTTP server; unused over stdio.
     pub http: HttpSettings,
+    /// Sessions of the older transport; unused over stdio.
+    pub sessions: SessionSettings,
     /// Where jobs come from.
     pub jobs: JobSettings,
     /// What the protocol and the prompts call things.
@@ -90,6 +96,7 @@ impl Settings {
                 }),
             },
             http: HttpSettings::read(&mut reader),
+            sessions: SessionSettings::read(&mut reader),
             jobs: JobSettings::read(&mut reader),
             names: NameSettings {
                 app: reader.text("APP_NAME", "iam-mcp-server"),

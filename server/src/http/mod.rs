@@ -1,16 +1,21 @@
 //! The router and its middleware, one file each.
 //!
-//! From the outside in, a request meets: the measurement ([`measure`]), the Host and Origin check
-//! ([`access`]), CORS ([`cors`]), the rate limit ([`rate_limit`]), and then a transport, which reads its body
-//! by [`body`]. `/health` meets the measurement only.
+//! From the outside in, a request meets: the drain ([`draining`]), the measurement ([`measure`]), the Host and
+//! Origin check ([`access`]), CORS ([`cors`]: a preflight has no token and ends here), the token check ([`auth`],
+//! which says whose request it is: [`principal`]), the rate limit ([`rate_limit`]), and then a transport, which
+//! reads its body by [`body`]. `/health` meets the first two only.
 
 pub mod access;
+pub mod auth;
 pub mod body;
 pub mod cors;
+pub mod draining;
 pub mod health;
 pub mod host;
 pub mod measure;
 pub mod origin;
+pub mod principal;
 pub mod rate_limit;
 pub mod refusal;
 pub mod router;
+pub mod tokens;

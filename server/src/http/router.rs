@@ -14,12 +14,13 @@ use axum::{
 
 use super::{
     access::{self, Access},
-    cors, health, measure,
+    auth, cors, draining, health, measure,
     rate_limit::{self, RateLimit},
     refusal::{Refusal, RefusalCode},
 };
 use crate::{
     config::HttpSettings,
+    drain::Drain,
     metrics::Metrics,
     transport::{sse::Sse, streamable_http::StreamableHttp},
 };
@@ -31,10 +32,13 @@ pub struct Transports {
     pub streamable: StreamableHttp,
     /// `GET /sse` and `POST /messages/`.
     pub sse: Sse,
+    /// The drain, which sends clients elsewhere.
+    pub drain: Drain,
 }
 
 /// Builds the router.
 pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, metrics: &Metrics) -> Router {
+    let drain = transports.drain.clone();
     let mut served = Router::new()
         .route("/", any(message_only))
         .route("/mcp", any(message_only))
@@ -49,6 +53,8 @@ pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, m
     if let Some(limit) = RateLimit::new(settings.rate_limit, metrics.clone()) {
         served = served.layer(middleware::from_fn_with_state(Arc::new(limit), rate_limit::layer));
     }
+    served = auth::guard(served, &settings.auth, metrics);
+    // Outside of the token check: browsers send no token with a preflight, and pages must see why one is 401.
     if let Some(origins) = &settings.cors_origins {
         served = served.layer(cors::layer(origins.clone()));
     }
@@ -57,7 +63,8 @@ pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, m
         .layer(middleware::from_fn_with_state(access, access::layer))
         // After the check: a prober knows no name of ours, and the answer holds nothing worth guarding.
         .merge(Router::new().route("/health", get(health::get)).with_state(name))
-        .layer(middleware::from_fn_with_state(metrics.clone(), measure::layer));
+        .layer(middleware::from_fn_with_state(metrics.clone(), measure::layer))
+        .layer(middleware::from_fn_with_state(drain, draining::layer));
     match &settings.base_path {
         // Besides, not instead: an ingress may take the path off, and people forward ports past it.
         Some(base) => Router::new().nest(base, served.clone()).merge(served),
@@ -88,7 +95,7 @@ async fn message_only(State(transports): State<Transports>, request: Request) ->
 /// `/sse`: the older transport's stream.
 async fn stream_only(State(transports): State<Transports>, request: Request) -> Response {
     match *request.method() {
-        Method::GET => transports.sse.open(base(&request)),
+        Method::GET => transports.sse.open(base(&request), &request),
         Method::HEAD => Sse::head(),
         _ => not_allowed(
             "GET, HEAD",
@@ -104,7 +111,7 @@ async fn stream_or_message(State(transports): State<Transports>, request: Reques
             Some(id) => transports.sse.post(&id, request).await,
             None => transports.streamable.post(request).await,
         },
-        Method::GET if wants_stream(&request) => transports.sse.open(base(&request)),
+        Method::GET if wants_stream(&request) => transports.sse.open(base(&request), &request),
         Method::GET => not_allowed(
             "POST",
             "send messages by POST, or ask for a stream with Accept: text/event-stream",

@@ -1,19 +1,13 @@
 //! The RapidAPI key, which may come from a file that changes under us.
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc};
 
-use parking_lot::Mutex;
 use secrecy::SecretString;
 
-use crate::config::KeySource;
-
-/// How long a file's content counts as fresh: a rotated Secret takes the kubelet a minute, so this is soon
-/// enough, and a busy server does not read the file for each call.
-const FRESH: Duration = Duration::from_secs(3);
+use crate::{
+    config::KeySource,
+    fresh::{self, Fresh},
+};
 
 /// The key at this moment. Clones share what was read.
 #[derive(Debug, Clone)]
@@ -22,7 +16,7 @@ pub struct Key(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     source: KeySource,
-    read: Mutex<Option<(Instant, Option<SecretString>)>>,
+    content: Fresh<Option<SecretString>>,
 }
 
 impl Key {
@@ -31,7 +25,7 @@ impl Key {
     pub fn new(source: KeySource) -> Self {
         Self(Arc::new(Inner {
             source,
-            read: Mutex::default(),
+            content: Fresh::new(fresh::FILE),
         }))
     }
 
@@ -43,19 +37,11 @@ impl Key {
 
     fn in_file(&self) -> Option<SecretString> {
         let path = self.0.source.file.as_deref()?;
-        let mut read = self.0.read.lock();
-        match &*read {
-            Some((at, key)) if at.elapsed() < FRESH => key.clone(),
-            _ => {
-                let key = content(path);
-                *read = Some((Instant::now(), key.clone()));
-                key
-            }
-        }
+        self.0.content.get(|_| content(path))
     }
 }
 
-/// A few bytes from memory, as Secret volumes are: not worth a trip to another thread.
+/// A few bytes from memory: not worth a trip to another thread.
 fn content(path: &Path) -> Option<SecretString> {
     match std::fs::read_to_string(path) {
         Ok(text) => {

@@ -1,5 +1,6 @@
 //! How messages come in: three ways to the same handler.
 
+mod last_word;
 pub mod sse;
 pub mod stdio;
 pub mod streamable_http;

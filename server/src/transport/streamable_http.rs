@@ -15,6 +15,7 @@ use rmcp::transport::streamable_http_server::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::last_word;
 use crate::{
     http::{
         body,
@@ -31,7 +32,10 @@ const REFUSAL_BYTES: usize = 4096;
 
 /// The service behind `POST /mcp`. Clones share it.
 #[derive(Clone)]
-pub struct StreamableHttp(StreamableHttpService<Handler, NeverSessionManager>);
+pub struct StreamableHttp {
+    service: StreamableHttpService<Handler, NeverSessionManager>,
+    give_up: CancellationToken,
+}
 
 impl std::fmt::Debug for StreamableHttp {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,9 +44,10 @@ impl std::fmt::Debug for StreamableHttp {
 }
 
 impl StreamableHttp {
-    /// `hard` ends calls that are still running, and the answers that are streams.
+    /// `give_up` has calls that are still running answered "send it again", those included whose answers are
+    /// streams; `hard` drops them.
     #[must_use]
-    pub fn new(handler: &Handler, hard: &CancellationToken) -> Self {
+    pub fn new(handler: &Handler, hard: &CancellationToken, give_up: CancellationToken) -> Self {
         let config = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)
@@ -52,11 +57,14 @@ impl StreamableHttp {
             .disable_allowed_hosts()
             .disable_allowed_origins();
         let handler = handler.clone().serving(Eras::All);
-        Self(StreamableHttpService::new(
-            move || Ok(handler.clone()),
-            NeverSessionManager::default().into(),
-            config,
-        ))
+        Self {
+            service: StreamableHttpService::new(
+                move || Ok(handler.clone()),
+                NeverSessionManager::default().into(),
+                config,
+            ),
+            give_up,
+        }
     }
 
     /// Answers one message.
@@ -67,11 +75,17 @@ impl StreamableHttp {
             Err(error) => return Refusal::from(error).into(),
         };
         accept_both(&mut head.headers);
-        let answer = self
-            .0
-            .handle(Request::from_parts(head, Full::new(body.clone())))
-            .await;
-        explain(answer.map(Body::new), &body).await
+        let answered = self
+            .service
+            .handle(Request::from_parts(head, Full::new(body.clone())));
+        tokio::select! {
+            biased;
+            answer = answered => {
+                let answer = explain(answer.map(Body::new), &body).await;
+                last_word::append(answer, &self.give_up, &body)
+            }
+            () = self.give_up.cancelled() => last_word::instead(&body),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A server of one's own, and clients for it.
 
+mod replicas;
 mod sse;
 
 use std::{
@@ -13,7 +14,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-pub(crate) use self::sse::Stream;
+pub(crate) use self::{replicas::Replicas, sse::Stream};
 
 /// The longest a test waits for anything. A machine under load may need it; a healthy server never does.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -22,6 +23,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) shutdown: Shutdown,
     pub(crate) client: Client,
     task: Option<JoinHandle<()>>,
@@ -50,12 +52,14 @@ impl TestServer {
             server.address().expect("bound"),
             server.admin_address().expect("bound"),
         );
+        let peer = server.peer_address();
         let shutdown = Shutdown::manual();
         let stop = shutdown.clone();
         let task = tokio::spawn(async move { server.run(stop).await.expect("serves") });
         Self {
             address,
             admin,
+            peer,
             shutdown,
             client: client(),
             task: Some(task),

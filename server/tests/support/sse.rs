@@ -10,11 +10,21 @@ pub(crate) struct Stream {
     response: Response,
     buffer: String,
     pub(crate) endpoint: String,
+    /// What an EventSource would send when it connects again.
+    pub(crate) last_event_id: String,
+    /// Comments, but for signs of life.
+    pub(crate) comments: Vec<String>,
 }
 
 impl Stream {
     pub(crate) async fn open(server: &TestServer) -> Self {
         Self::of(server.get("/sse").send().await.expect("answered")).await
+    }
+
+    /// Goes on with a session whose stream ended, as an EventSource does, on any server.
+    pub(crate) async fn resume(&self, server: &TestServer) -> Self {
+        let request = server.get("/sse").header("Last-Event-ID", &self.last_event_id);
+        Self::of(request.send().await.expect("answered")).await
     }
 
     /// On top of an answer that is a stream.
@@ -24,6 +34,8 @@ impl Stream {
             response,
             buffer: String::new(),
             endpoint: String::new(),
+            last_event_id: String::new(),
+            comments: Vec::new(),
         };
         let (name, data) = stream.event().await.expect("an event");
         assert_eq!(name, "endpoint");
@@ -42,6 +54,11 @@ impl Stream {
                         .map(|text| text.trim().to_owned())
                 };
                 let found = field("event:").zip(field("data:"));
+                if let Some(id) = field("id:") {
+                    self.last_event_id = id;
+                }
+                self.comments
+                    .extend(field(":").filter(|comment| comment != "keep-alive"));
                 let rest = rest.to_owned();
                 self.buffer = rest;
                 match found {

@@ -1,11 +1,11 @@
 //! The pods: restricted Pod Security profile, keys as files, probes on the admin port.
 
-use iam_mcp_crds::{ImagePullPolicy, JobProvider, LogLevel};
+use iam_mcp_crds::ImagePullPolicy;
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, KeyToPath,
+            Capabilities, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction, KeyToPath,
             PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource,
             SecurityContext, Volume, VolumeMount,
         },
@@ -15,7 +15,7 @@ use k8s_openapi::{
 use kube::api::ObjectMeta;
 
 use super::{
-    SESSION_KEY, ValidatedServer, keys_secret_name,
+    ValidatedServer, env, keys_secret_name,
     labels::{common, pod_selector},
     metadata,
 };
@@ -23,14 +23,21 @@ use crate::controller::validate::Replicas;
 
 /// The numeric user and group of the image; numeric, so that `runAsNonRoot` can be checked.
 const USER: i64 = 65532;
-const HTTP_PORT: i32 = 8080;
-const ADMIN_PORT: i32 = 9090;
-const KEYS_DIR: &str = "/var/run/iam-mcp/keys";
-const RAPIDAPI_DIR: &str = "/var/run/iam-mcp/rapidapi";
+/// Where the server answers MCP.
+pub(super) const HTTP_PORT: i32 = 8080;
+/// Where it answers probes, metrics and the operator.
+pub(super) const ADMIN_PORT: i32 = 9090;
+/// Where it takes messages for its sessions from the other pods.
+pub(super) const PEER_PORT: i32 = 9091;
+/// Where the Secret with its keys is mounted.
+pub(super) const KEYS_DIR: &str = "/var/run/iam-mcp/keys";
+/// Where the RapidAPI key is mounted.
+pub(super) const RAPIDAPI_DIR: &str = "/var/run/iam-mcp/rapidapi";
 /// Readable for the group, which `fsGroup` makes ours; nobody else.
 const SECRET_MODE: i32 = 0o440;
-/// Time for calls in flight when a pod is stopped; the server's own hard limit is below it.
-const GRACE_SECONDS: i64 = 30;
+/// Seconds of grace beyond the time to drain: the server exits at most 10 s after it, and a busy node may
+/// be slow. Less, and the kubelet would cut what the server is about to end in good order.
+const MARGIN: i64 = 30;
 
 pub(super) fn build(server: &ValidatedServer) -> Deployment {
     Deployment {
@@ -72,7 +79,7 @@ fn pod(server: &ValidatedServer) -> PodSpec {
         // Service links would add a variable for every Service of the namespace, and `PORT`-like names
         // among them have confused servers before.
         enable_service_links: Some(false),
-        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        termination_grace_period_seconds: Some(i64::from(server.sessions.drain_seconds) + MARGIN),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(USER),
@@ -119,8 +126,12 @@ fn container(server: &ValidatedServer) -> Container {
             .to_owned()
         }),
         args: Some(vec!["http".to_owned()]),
-        ports: Some(vec![port("http", HTTP_PORT), port("admin", ADMIN_PORT)]),
-        env: Some(env(server)),
+        ports: Some(vec![
+            port("http", HTTP_PORT),
+            port("admin", ADMIN_PORT),
+            port("peer", PEER_PORT),
+        ]),
+        env: Some(env::build(server)),
         env_from: (!server.env_from.is_empty()).then(|| server.env_from.clone()),
         resources: Some(server.resources.clone()),
         // 60 s for a first start on a busy node, noticed within one second of being ready.
@@ -153,65 +164,6 @@ fn probe(path: &str, period: i32, failures: i32) -> Probe {
         failure_threshold: Some(failures),
         timeout_seconds: Some(2),
         ..Probe::default()
-    }
-}
-
-fn env(server: &ValidatedServer) -> Vec<EnvVar> {
-    let ValidatedServer { name, namespace, .. } = server;
-    let mut hosts = vec![
-        name.clone(),
-        format!("{name}.{namespace}"),
-        format!("{name}.{namespace}.svc"),
-        format!("{name}.{namespace}.svc.cluster.local"),
-    ];
-    let ingress = server.ingress.as_ref();
-    hosts.extend(ingress.and_then(|i| i.host.clone()));
-    let mut vars = vec![
-        ("ADMIN_PORT", ADMIN_PORT.to_string()),
-        ("ALLOWED_HOSTS", hosts.join(",")),
-        ("APP_NAME", name.clone()),
-        ("HOST", "0.0.0.0".to_owned()),
-        ("IAM_DATA_ROOT", "/data".to_owned()),
-        ("JOB_PROVIDER", provider(server.provider).to_owned()),
-        ("LOG_LEVEL", level(server.log_level).to_owned()),
-        ("PORT", HTTP_PORT.to_string()),
-        ("SESSION_KEY_FILE", format!("{KEYS_DIR}/{SESSION_KEY}")),
-    ];
-    if let Some(path) = ingress.map(|i| i.path.as_str()).filter(|p| *p != "/") {
-        vars.push(("BASE_PATH", path.to_owned()));
-    }
-    if !server.cors_origins.is_empty() {
-        vars.push(("CORS_ORIGINS", server.cors_origins.join(",")));
-    }
-    if let Some(host) = &server.rapid_api_host {
-        vars.push(("RAPIDAPI_HOST", host.clone()));
-    }
-    if server.rapid_api_key.is_some() {
-        vars.push(("RAPIDAPI_KEY_FILE", format!("{RAPIDAPI_DIR}/key")));
-    }
-    let ours = vars.into_iter().map(|(name, value)| EnvVar {
-        name: name.to_owned(),
-        value: Some(value),
-        value_from: None,
-    });
-    ours.chain(server.env.iter().cloned()).collect()
-}
-
-const fn provider(provider: JobProvider) -> &'static str {
-    match provider {
-        JobProvider::Auto => "Auto",
-        JobProvider::JSearch => "JSearch",
-        JobProvider::Catalogue => "Catalogue",
-    }
-}
-
-const fn level(level: LogLevel) -> &'static str {
-    match level {
-        LogLevel::Error => "ERROR",
-        LogLevel::Warn => "WARN",
-        LogLevel::Info => "INFO",
-        LogLevel::Debug => "DEBUG",
-        LogLevel::Trace => "TRACE",
     }
 }
 

@@ -1,9 +1,11 @@
 //! All children a server should have. Pure: the same server gives the same children.
 
 mod deployment;
+mod env;
 mod hpa;
 mod ingress;
 mod labels;
+mod pdb;
 mod service;
 mod service_account;
 
@@ -12,6 +14,7 @@ use k8s_openapi::api::{
     autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{Service, ServiceAccount},
     networking::v1::Ingress,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::api::ObjectMeta;
 
@@ -38,6 +41,8 @@ pub struct Children {
     pub service: Service,
     /// The pods.
     pub deployment: Deployment,
+    /// How many pods may be evicted at a time, where there can be several.
+    pub pdb: Option<PodDisruptionBudget>,
     /// The door from outside the cluster, if wanted.
     pub ingress: Option<Ingress>,
     /// The owner of the number of pods, if wanted.
@@ -51,6 +56,7 @@ pub fn build(server: &ValidatedServer) -> Children {
         service_account: service_account::build(server),
         service: service::build(server),
         deployment: deployment::build(server),
+        pdb: server.may_have_several_pods().then(|| pdb::build(server)),
         ingress: server.ingress.as_ref().map(|spec| ingress::build(server, spec)),
         hpa: server.autoscaling.as_ref().map(|spec| hpa::build(server, spec)),
     }

@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     session::{Call, Refused, Session},
-    stream::event,
+    stream::event_with_id,
 };
 use crate::mcp::Handler;
 
-/// Serves `request`; its progress and its answer go to the session's stream.
+/// Serves `request`; its progress and its answer go to the session's stream, the answer with the event id
+/// `kept`, if there is one.
 ///
 /// # Errors
 /// When the session cannot take it.
@@ -24,6 +25,7 @@ pub fn start(
     handler: Handler,
     session: &Arc<Session>,
     request: JsonRpcRequest<ClientRequest>,
+    kept: Option<String>,
 ) -> Result<(), Refused> {
     let call = Arc::new(session.begin(request.id.clone())?);
     let client = session.client();
@@ -31,6 +33,7 @@ pub fn start(
     let transport = OneCall {
         request: Some(JsonRpcMessage::Request(request)),
         call,
+        kept,
         answered: CancellationToken::new(),
     };
     let running = serve_directly_with_ct(handler, transport, Some(client), cancelled);
@@ -46,6 +49,7 @@ pub fn start(
 struct OneCall {
     request: Option<ClientJsonRpcMessage>,
     call: Arc<Call>,
+    kept: Option<String>,
     answered: CancellationToken,
 }
 
@@ -63,7 +67,9 @@ impl Transport<RoleServer> for OneCall {
     ) -> impl Future<Output = Result<(), Unwanted>> + Send + 'static {
         let answers = matches!(message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_));
         // Written out at once: what waits for a slow reader is bytes, not trees of values.
-        let written = serde_json::to_string(&message).map(|json| event("message", &json));
+        let kept = self.kept.take_if(|_| answers);
+        let written =
+            serde_json::to_string(&message).map(|json| event_with_id("message", &json, kept.as_deref()));
         let (call, answered) = (Arc::clone(&self.call), self.answered.clone());
         async move {
             let sent = match written {
@@ -74,6 +80,7 @@ impl Transport<RoleServer> for OneCall {
                 }
             };
             if answers {
+                call.answered();
                 // Sent or not, nothing follows; the service must not wait for more.
                 answered.cancel();
             }

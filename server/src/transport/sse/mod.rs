@@ -3,10 +3,15 @@
 //!
 //! A [`session`](session::Session) is not a running service. It is the way to the stream, what the client said
 //! in `initialize`, and the calls in flight; each request is served by the stateless handler in a short task
-//! ([`call`]). Its id is sealed ([`session_id`]), so that a forged one never reaches the table of sessions.
+//! ([`call`]). Its id is sealed ([`session_id`]) and says which replica has the stream: a message that comes to
+//! another one is passed on ([`crate::peer`]). A client whose stream ended goes on over a new one
+//! ([`resumption`]), on any replica, and what it sent in between goes after it ([`departed`]).
 
 pub mod call;
+pub mod departed;
 pub mod registry;
+pub mod resumption;
+mod sealed;
 pub mod session;
 pub mod session_id;
 pub mod stream;
@@ -16,22 +21,29 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use rmcp::model::{ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions as _};
 
+pub use self::sealed::NoRandom;
 use self::{
-    registry::{FindError, Sessions},
-    session::Refused,
+    registry::{FindError, Found, Opening, Place, Sessions},
+    resumption::Resumption,
+    session::{Refused, Session},
+    session_id::SessionKey,
 };
 use super::streamable_http::not_a_message;
 use crate::{
     http::{
         body,
+        principal::Principal,
         refusal::{Refusal, RefusalCode},
     },
     mcp::{Eras, Handler},
+    metrics::Metrics,
+    peer::pool::{Forwarded, Peers},
 };
 
 /// Tells nginx and its like to pass events on as they come.
@@ -40,31 +52,91 @@ const UNBUFFERED: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("no"),
 );
 
+/// What an EventSource sends when it connects again: the id of the last event that had one.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Places that a message may be sent on to: its session may have moved once since.
+const MOVES: usize = 2;
+
 /// The transport's routes. Clones share its sessions.
 #[derive(Debug, Clone)]
 pub struct Sse {
     handler: Handler,
     sessions: Arc<Sessions>,
+    peers: Option<Arc<Peers>>,
+    metrics: Metrics,
+}
+
+/// What became of a message for a session of this process.
+#[derive(Debug)]
+pub enum Delivered {
+    /// It was taken, or refused.
+    Answer(Response),
+    /// The session's client has gone on with it, under this id.
+    WentOn(Arc<str>),
 }
 
 impl Sse {
-    /// The transport, on top of `handler`.
+    /// The transport, on top of `handler`; with `peers`, if other replicas can be reached.
     #[must_use]
-    pub fn new(handler: &Handler, sessions: Arc<Sessions>) -> Self {
+    pub fn new(
+        handler: &Handler,
+        sessions: Arc<Sessions>,
+        peers: Option<Arc<Peers>>,
+        metrics: Metrics,
+    ) -> Self {
         // Clients that know 2026-07-28 must not negotiate it here: it has no such transport.
         Self {
             handler: handler.clone().serving(Eras::Initialize),
             sessions,
+            peers,
+            metrics,
         }
+    }
+
+    /// The sessions of this process.
+    #[must_use]
+    pub fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    /// Counts a connection of somebody who is no replica.
+    pub fn stranger(&self, cause: &'static str) {
+        self.metrics
+            .strangers
+            .get_or_create(&vec![("cause", cause)])
+            .inc();
     }
 
     /// `GET`: opens a session and its stream, for a client that came by a path below `base`.
     #[must_use]
-    pub fn open(&self, base: &str) -> Response {
-        match self.sessions.open(base) {
-            Ok(stream) => event_stream(Body::new(stream)),
-            Err(error) => Refusal::unavailable(error.to_string()).into(),
+    pub fn open(&self, base: &str, request: &Request) -> Response {
+        let principal = principal(request.extensions());
+        let kept = request
+            .headers()
+            .get(LAST_EVENT_ID)
+            .and_then(|kept| kept.to_str().ok())
+            .and_then(|kept| Resumption::open(self.sessions.keys(), kept))
+            .filter(|(_, resumption)| resumption.before.principal == principal);
+        let before = kept.as_ref().map(|(key, kept)| (Arc::clone(key), kept.before));
+        let opening = Opening {
+            base,
+            principal,
+            resumption: kept.map(|(_, kept)| kept),
+        };
+        let opened = match self.sessions.open(opening) {
+            Ok(opened) => opened,
+            Err(error) => return Refusal::unavailable(error.to_string()).into(),
+        };
+        if let Some((key, before)) = before {
+            if before.owner.uid == self.sessions.owner().uid {
+                self.sessions.went_on(&before.session, principal, &opened.id);
+            } else if let Some(peers) = self.peers.clone() {
+                // Beside the answer: the replica may be gone.
+                tokio::spawn(async move { peers.went_on(&before, &key, &opened.id).await });
+            }
         }
+        event_stream(Body::new(opened.stream))
     }
 
     /// `HEAD`: what `GET` would say, without a session.
@@ -73,33 +145,75 @@ impl Sse {
         event_stream(Body::empty())
     }
 
-    /// `POST`: takes one message for the session called `id`.
+    /// `POST`: takes one message for the session called `id`, wherever it is.
     pub async fn post(&self, id: &str, request: Request) -> Response {
-        // Before a byte of the body is read; and not held while it is, since a session ends with its last
-        // holder.
-        if let Err(error) = self.sessions.find(id) {
-            return not_here(error).into();
-        }
+        let principal = principal(request.extensions());
+        // Before a byte of the body is read.
+        let mut place = match self.sessions.locate(id, principal) {
+            Ok(place) => place,
+            Err(error) => return not_here(error).into(),
+        };
         let (head, body) = request.into_parts();
         let body = match body::read(&head.headers, body).await {
             Ok(body) => body,
             Err(error) => return Refusal::from(error).into(),
         };
-        let Ok(message) = serde_json::from_slice::<ClientJsonRpcMessage>(&body) else {
-            return not_a_message(&body).into();
-        };
-        let session = match self.sessions.find(id) {
-            Ok(session) => session,
-            Err(error) => return not_here(error).into(),
+        for _ in 0..MOVES {
+            let now = match (place, &self.peers) {
+                (Place::Here(session), _) => match self.deliver(&session, principal, &head, &body).await {
+                    Delivered::Answer(response) => return response,
+                    Delivered::WentOn(now) => now,
+                },
+                (Place::There(id, key), Some(peers)) => {
+                    match peers.forward(&id, &key, &head.headers, body.clone()).await {
+                        Ok(Forwarded::Answer(response)) => return response,
+                        Ok(Forwarded::WentOn(now)) => now.into(),
+                        Err(error) => return Refusal::from(error).into(),
+                    }
+                }
+                (Place::There(..), None) => {
+                    self.sessions.refused(FindError::Foreign);
+                    return not_here(FindError::Foreign).into();
+                }
+            };
+            place = match self.sessions.locate(&now, principal) {
+                Ok(place) => place,
+                Err(error) => return not_here(error).into(),
+            };
+        }
+        not_here(FindError::Ended).into()
+    }
+
+    /// Takes one message for a session of this process.
+    pub async fn deliver(
+        &self,
+        session: &SessionKey,
+        principal: Principal,
+        head: &Parts,
+        body: &Bytes,
+    ) -> Delivered {
+        match self.sessions.find(session, principal).await {
+            Ok(Found::Session(session)) => Delivered::Answer(self.take(&session, head, body)),
+            Ok(Found::WentOn(now)) => Delivered::WentOn(now),
+            Err(error) => Delivered::Answer(not_here(error).into()),
+        }
+    }
+
+    fn take(&self, session: &Arc<Session>, head: &Parts, body: &Bytes) -> Response {
+        let Ok(message) = serde_json::from_slice::<ClientJsonRpcMessage>(body) else {
+            return not_a_message(body).into();
         };
         match message {
             ClientJsonRpcMessage::Request(mut request) => {
+                let mut kept = None;
                 if let ClientRequest::InitializeRequest(initialize) = &request.request {
                     session.initialize(&self.handler, initialize.params.clone());
+                    // From here on the client need not say it again.
+                    kept = self.sessions.keep(session.id(), Some(&session.client())).ok();
                 }
                 let id = request.id.clone();
-                request.request.extensions_mut().insert(head);
-                match call::start(self.handler.clone(), &session, request) {
+                request.request.extensions_mut().insert(head.clone());
+                match call::start(self.handler.clone(), session, request, kept) {
                     Ok(()) => accepted(),
                     Err(refused) => refuse(refused).with_id(id).into(),
                 }
@@ -116,6 +230,11 @@ impl Sse {
             ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => accepted(),
         }
     }
+}
+
+/// On whose behalf a request comes; nobody's in particular, where nobody has to say.
+fn principal(extensions: &axum::http::Extensions) -> Principal {
+    extensions.get().copied().unwrap_or(Principal::ANONYMOUS)
 }
 
 fn not_here(error: FindError) -> Refusal {

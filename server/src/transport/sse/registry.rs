@@ -1,21 +1,35 @@
 //! The sessions of this process.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
+use rmcp::model::InitializeRequestParams;
 
 use super::{
+    departed::Departed,
+    resumption::Resumption,
+    sealed::NoRandom,
     session::{End, Ended, Session},
-    session_id::{self, Sealer, SessionKey},
+    session_id::{self, Owner, SessionId, SessionKey},
     stream::EventStream,
 };
-use crate::metrics::Metrics;
+use crate::{
+    http::principal::Principal,
+    keyring::{Key, KeyRing},
+    metrics::Metrics,
+};
 
 /// All open sessions, by their key.
 #[derive(Debug)]
 pub struct Sessions {
-    sealer: Sealer,
+    owner: Owner,
+    keys: KeyRing,
     table: Mutex<Table>,
+    departed: Departed,
     limit: usize,
     metrics: Metrics,
 }
@@ -23,7 +37,47 @@ pub struct Sessions {
 #[derive(Debug, Default)]
 struct Table {
     open: HashMap<SessionKey, Arc<Session>>,
+    /// Let go of, but with calls in flight.
+    leaving: Vec<Weak<Session>>,
     closed: bool,
+}
+
+/// Who opens a session, and with what.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    /// The path that the client came by, before ours: empty, or such as `/jobs`.
+    pub base: &'a str,
+    /// Whose session it will be.
+    pub principal: Principal,
+    /// The session that it goes on with.
+    pub resumption: Option<Resumption>,
+}
+
+/// A session that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its stream.
+    pub stream: EventStream,
+    /// Its id, sealed.
+    pub id: String,
+}
+
+/// Where a session is.
+#[derive(Debug)]
+pub enum Place {
+    /// In this process, or it was.
+    Here(SessionKey),
+    /// On another replica, which sealed its id with that key.
+    There(SessionId, Arc<Key>),
+}
+
+/// A session of this process, or what became of it.
+#[derive(Debug)]
+pub enum Found {
+    /// It is open.
+    Session(Arc<Session>),
+    /// Its client has gone on with it, under this id.
+    WentOn(Arc<str>),
 }
 
 /// Why no session could be opened.
@@ -40,12 +94,24 @@ pub enum OpenError {
     Random,
 }
 
+impl From<NoRandom> for OpenError {
+    fn from(_: NoRandom) -> Self {
+        Self::Random
+    }
+}
+
 /// Why no session has an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FindError {
-    /// It is not an id of this process.
+    /// It is not an id of ours, or too old.
     #[error(transparent)]
     Id(#[from] session_id::Error),
+    /// It is somebody else's. Whoever holds it learns no more than of a made-up one.
+    #[error("no session has this id: open a stream with GET /sse and use the address it names")]
+    Principal,
+    /// It is of a process that cannot be reached from here.
+    #[error("this session lives on another replica, or has ended with it: open a new stream with GET /sse")]
+    Foreign,
     /// It is, and its stream has ended.
     #[error("this session has ended with its stream: open a new one with GET /sse")]
     Ended,
@@ -57,33 +123,52 @@ impl FindError {
     pub fn category(self) -> &'static str {
         match self {
             Self::Id(session_id::Error::Forged) => "forged",
-            Self::Id(session_id::Error::Foreign) => "foreign",
+            Self::Id(session_id::Error::Expired) => "expired",
+            Self::Principal => "principal",
+            Self::Foreign => "foreign",
             Self::Ended => "ended",
         }
     }
 }
 
 impl Sessions {
-    /// No session yet, and `limit` at most.
+    /// No session yet, and `limit` at most. Their ids say that `owner` has them.
     #[must_use]
-    pub fn new(sealer: Sealer, limit: usize, metrics: Metrics) -> Self {
+    pub fn new(owner: Owner, keys: KeyRing, limit: usize, metrics: Metrics) -> Self {
         Self {
-            sealer,
+            owner,
+            keys,
             table: Mutex::default(),
+            departed: Departed::default(),
             limit,
             metrics,
         }
     }
 
-    /// Opens a session; it ends with its stream, whose first event names an address below `base` (empty, or
-    /// a path such as `/jobs`).
+    /// Who this process is.
+    #[must_use]
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// What clients' ids are sealed with.
+    #[must_use]
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+
+    /// Opens a session; it ends with its stream, whose first event names its address.
     ///
     /// # Errors
     /// When there is no room, or the server is stopping.
-    pub fn open(self: &Arc<Self>, base: &str) -> Result<EventStream, OpenError> {
-        let (key, id) = self.sealer.seal().map_err(|_| OpenError::Random)?;
+    pub fn open(self: &Arc<Self>, opening: Opening<'_>) -> Result<Opened, OpenError> {
+        let id = SessionId::new(self.owner, opening.principal)?;
+        let sealed = id.seal(&self.keys)?;
+        let resumed = opening.resumption.is_some();
+        let client = opening.resumption.and_then(|resumption| resumption.client);
+        let kept = self.keep(&id, client.as_ref())?;
         let end = Arc::<End>::default();
-        let (session, events) = Session::new(Arc::clone(&end));
+        let (session, events) = Session::new(id, client, Arc::clone(&end), self.metrics.clone());
         {
             let mut table = self.table.lock();
             if table.closed {
@@ -92,62 +177,154 @@ impl Sessions {
             if table.open.len() >= self.limit {
                 return Err(OpenError::Full);
             }
-            table.open.insert(key, session);
+            table.open.insert(id.session, session);
         }
         self.metrics.sessions_opened.inc();
         self.metrics.streams_open.inc();
-        Ok(EventStream::new(
-            &format!("{base}/messages/?session_id={id}"),
-            events,
-            Lease {
-                sessions: Arc::clone(self),
-                key,
-                end,
-            },
-        ))
+        if resumed {
+            self.metrics.sessions_resumed.inc();
+        }
+        let lease = Lease {
+            sessions: Arc::clone(self),
+            id,
+            end,
+        };
+        let endpoint = format!("{}/messages/?session_id={sealed}", opening.base);
+        Ok(Opened {
+            stream: EventStream::new(&endpoint, &kept, events, lease),
+            id: sealed,
+        })
     }
 
-    /// The session called `id`.
+    /// What the client of a session keeps, to go on with it.
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub fn keep(&self, id: &SessionId, client: Option<&InitializeRequestParams>) -> Result<String, NoRandom> {
+        Resumption {
+            before: *id,
+            client: client.cloned(),
+        }
+        .seal(&self.keys)
+    }
+
+    /// Where the session called `id` is, if it is `principal`'s.
     ///
     /// # Errors
     /// When there is none; counted by cause.
-    pub fn find(&self, id: &str) -> Result<Arc<Session>, FindError> {
-        let found = self
-            .sealer
-            .open(id)
+    pub fn locate(&self, id: &str, principal: Principal) -> Result<Place, FindError> {
+        let located = SessionId::open(&self.keys.keys(), id)
             .map_err(FindError::from)
-            .and_then(|key| self.table.lock().open.get(&key).cloned().ok_or(FindError::Ended));
-        if let Err(error) = &found {
-            self.metrics
-                .sessions_refused
-                .get_or_create(&vec![("cause", error.category())])
-                .inc();
-        }
-        found
+            .and_then(|(key, id)| {
+                if id.principal != principal {
+                    Err(FindError::Principal)
+                } else if id.owner.uid == self.owner.uid {
+                    Ok(Place::Here(id.session))
+                } else {
+                    Ok(Place::There(id, key))
+                }
+            });
+        located.inspect_err(|error| self.refused(*error))
     }
 
-    /// Opens no more, and lets go of all: each stream ends when its calls in flight are answered.
-    pub fn close(&self) {
-        let open = {
+    /// A session of this process; of one that has just left, where its client went on, which takes a moment.
+    ///
+    /// # Errors
+    /// When there is none; counted by cause.
+    pub async fn find(&self, session: &SessionKey, principal: Principal) -> Result<Found, FindError> {
+        let open = self.table.lock().open.get(session).cloned();
+        if let Some(session) = open.filter(|session| session.id().principal == principal) {
+            return Ok(Found::Session(session));
+        }
+        let now = self.departed.follow(session, principal).await;
+        now.map(Found::WentOn)
+            .ok_or(FindError::Ended)
+            .inspect_err(|error| self.refused(*error))
+    }
+
+    /// Whether a session is here, or has just left.
+    ///
+    /// # Errors
+    /// When it never was, or long ago; counted by cause.
+    pub fn refused(&self, error: FindError) {
+        self.metrics
+            .sessions_refused
+            .get_or_create(&vec![("cause", error.category())])
+            .inc();
+    }
+
+    /// The client of a session of ours has gone on with it elsewhere, as `now`; whether we had it lately.
+    pub fn went_on(&self, session: &SessionKey, principal: Principal, now: &str) -> bool {
+        // Its old stream may seem open still, where a connection broke without a word.
+        if self
+            .table
+            .lock()
+            .open
+            .get(session)
+            .is_some_and(|open| open.id().principal == principal)
+        {
+            self.release(&[*session], Ended::Resumed);
+        }
+        self.departed.went_on(session, principal, now)
+    }
+
+    /// Opens no more.
+    pub fn refuse_new(&self) {
+        self.table.lock().closed = true;
+    }
+
+    /// Lets go of these: each stream ends when its calls in flight are answered.
+    pub fn release(&self, sessions: &[SessionKey], cause: Ended) {
+        let mut released = Vec::with_capacity(sessions.len());
+        {
             let mut table = self.table.lock();
-            table.closed = true;
-            std::mem::take(&mut table.open)
+            table.leaving.retain(|session| session.strong_count() > 0);
+            for session in sessions
+                .iter()
+                .filter_map(|key| table.open.remove(key))
+                .collect::<Vec<_>>()
+            {
+                session.end().because(cause);
+                self.departed.left(session.id());
+                table.leaving.push(Arc::downgrade(&session));
+                released.push(session);
+            }
+        }
+        // Dropped outside the lock: the last holder's own drop takes time.
+        drop(released);
+    }
+
+    /// Lets go of those without a call for `limit`.
+    pub fn release_idle(&self, limit: Duration) {
+        let idle: Vec<_> = {
+            let table = self.table.lock();
+            let idle = table
+                .open
+                .values()
+                .filter(|session| session.idle().is_some_and(|idle| idle >= limit));
+            idle.map(|session| session.id().session).collect()
         };
-        for session in open.values() {
-            session.end().because(Ended::Shutdown);
+        self.release(&idle, Ended::Idle);
+    }
+
+    /// Gives up the calls that are still in flight in sessions that were let go of.
+    pub fn give_up(&self) {
+        let leaving = std::mem::take(&mut self.table.lock().leaving);
+        for session in leaving.iter().filter_map(Weak::upgrade) {
+            session.give_up();
         }
     }
 
-    /// How many are open.
+    /// The sessions that are open.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.table.lock().open.len()
+    pub fn open_now(&self) -> Vec<SessionKey> {
+        self.table.lock().open.keys().copied().collect()
     }
 
-    /// Whether none is.
+    /// How many streams are open, those included whose last calls are being answered.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn streams(&self) -> i64 {
+        self.metrics.streams_open.get()
     }
 }
 
@@ -155,7 +332,7 @@ impl Sessions {
 #[derive(Debug)]
 pub struct Lease {
     sessions: Arc<Sessions>,
-    key: SessionKey,
+    id: SessionId,
     end: Arc<End>,
 }
 
@@ -165,12 +342,22 @@ impl Lease {
     pub fn end(&self) -> &End {
         &self.end
     }
+
+    /// Ends the session if it is as old as one may be.
+    pub fn grow_old(&self) {
+        if self.id.expired() {
+            self.sessions.release(&[self.id.session], Ended::Expired);
+        }
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         // Outside the lock: the last holder's own drop takes time.
-        let removed = self.sessions.table.lock().open.remove(&self.key);
+        let removed = self.sessions.table.lock().open.remove(&self.id.session);
+        if removed.is_some() {
+            self.sessions.departed.left(&self.id);
+        }
         drop(removed);
         let cause = self.end.cause();
         self.end.now(cause);
@@ -184,41 +371,106 @@ impl Drop for Lease {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn sessions(limit: usize) -> Arc<Sessions> {
-        let sealer = Sealer::new(None).expect("a sealer");
-        Arc::new(Sessions::new(sealer, limit, Metrics::new().0))
+    const OTHER: Principal = Principal::from_bytes([9; 16]);
+
+    pub(in super::super) fn sessions(limit: usize) -> Arc<Sessions> {
+        let owner = Owner {
+            uid: [1; 16],
+            address: None,
+        };
+        let keys = KeyRing::random().expect("a key");
+        Arc::new(Sessions::new(owner, keys, limit, Metrics::new().0))
+    }
+
+    pub(in super::super) fn anybody() -> Opening<'static> {
+        Opening {
+            base: "",
+            principal: Principal::ANONYMOUS,
+            resumption: None,
+        }
+    }
+
+    fn here(place: Place) -> SessionKey {
+        match place {
+            Place::Here(key) => key,
+            Place::There(..) => panic!("it is ours"),
+        }
     }
 
     #[tokio::test]
     async fn the_cap_holds_and_an_ended_stream_makes_room() {
         let sessions = sessions(1);
-        let first = sessions.open("").expect("room");
-        assert_eq!(sessions.open("").err(), Some(OpenError::Full));
+        let first = sessions.open(anybody()).expect("room");
+        assert_eq!(sessions.open(anybody()).err(), Some(OpenError::Full));
         drop(first);
-        assert!(sessions.is_empty());
-        assert!(sessions.open("").is_ok());
+        assert_eq!(sessions.streams(), 0);
+        assert!(sessions.open(anybody()).is_ok());
     }
 
     #[tokio::test]
-    async fn a_closed_table_opens_nothing() {
+    async fn a_closed_table_opens_nothing_and_keeps_what_is_open() {
         let sessions = sessions(10);
-        let _stream = sessions.open("").expect("room");
-        sessions.close();
-        assert!(sessions.is_empty());
-        assert_eq!(sessions.open("").err(), Some(OpenError::Closed));
+        let opened = sessions.open(anybody()).expect("room");
+        sessions.refuse_new();
+        assert_eq!(sessions.open(anybody()).err(), Some(OpenError::Closed));
+        let key = here(sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
+        assert!(matches!(
+            sessions.find(&key, Principal::ANONYMOUS).await,
+            Ok(Found::Session(_))
+        ));
     }
 
-    #[test]
-    fn an_ended_session_says_so() {
+    #[tokio::test]
+    async fn a_session_is_there_for_its_principal_alone() {
         let sessions = sessions(10);
-        let (_, id) = sessions.sealer.seal().expect("sealed");
-        assert_eq!(sessions.find(&id).err(), Some(FindError::Ended));
+        let opened = sessions.open(anybody()).expect("room");
+        let key = here(sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
         assert_eq!(
-            sessions.find("made-up").err().map(FindError::category),
-            Some("forged")
+            sessions.locate(&opened.id, OTHER).err(),
+            Some(FindError::Principal)
         );
+        assert!(sessions.find(&key, OTHER).await.is_err());
+        assert_eq!(
+            FindError::Principal.to_string(),
+            FindError::Id(session_id::Error::Forged).to_string(),
+            "nothing is told apart"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ended_session_says_so_unless_its_client_goes_on() {
+        let sessions = sessions(10);
+        let opened = sessions.open(anybody()).expect("room");
+        let key = here(sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
+        drop(opened);
+        let found = sessions.find(&key, Principal::ANONYMOUS).await;
+        assert_eq!(found.err(), Some(FindError::Ended));
+        assert!(sessions.went_on(&key, Principal::ANONYMOUS, "there"));
+        assert!(matches!(
+            sessions.find(&key, Principal::ANONYMOUS).await,
+            Ok(Found::WentOn(id)) if &*id == "there"
+        ));
+    }
+
+    #[tokio::test]
+    async fn idle_sessions_can_be_let_go_of_and_busy_ones_stay() {
+        let sessions = sessions(10);
+        let opened = sessions.open(anybody()).expect("room");
+        sessions.release_idle(Duration::from_secs(3600));
+        assert_eq!(sessions.open_now().len(), 1);
+        let key = here(sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
+        let Ok(Found::Session(session)) = sessions.find(&key, Principal::ANONYMOUS).await else {
+            panic!("it is open")
+        };
+        let call = session.begin(rmcp::model::RequestId::Number(1)).expect("room");
+        sessions.release_idle(Duration::ZERO);
+        assert_eq!(sessions.open_now().len(), 1, "a call is in flight");
+        drop(call);
+        sessions.release_idle(Duration::ZERO);
+        assert_eq!(sessions.open_now().len(), 0);
+        assert_eq!(session.end().cause(), Ended::Idle);
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,12 +13,19 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rmcp::{
     ServerHandler as _,
-    model::{ClientCapabilities, Implementation, InitializeRequestParams, ProtocolVersion, RequestId},
+    model::{
+        ClientCapabilities, ErrorCode, ErrorData, Implementation, InitializeRequestParams, JsonRpcError,
+        ProtocolVersion, RequestId,
+    },
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::mcp::Handler;
+use super::{
+    session_id::{SessionId, unix_now},
+    stream::event,
+};
+use crate::{mcp::Handler, metrics::Metrics};
 
 /// Events waiting for the client to read.
 pub(super) const BACKLOG: usize = 16;
@@ -57,8 +67,14 @@ impl Refused {
 pub enum Ended {
     /// The client closed the stream, or its connection broke.
     Client,
-    /// The server is stopping.
-    Shutdown,
+    /// The server is stopping, and its drain is over.
+    Deadline,
+    /// The server is stopping, and the session was silent for as long as it may be then.
+    Idle,
+    /// It was as old as a session may be.
+    Expired,
+    /// Its client went on with it over another stream.
+    Resumed,
     /// The client did not read.
     Stalled,
 }
@@ -69,7 +85,10 @@ impl Ended {
     pub fn category(self) -> &'static str {
         match self {
             Self::Client => "client",
-            Self::Shutdown => "shutdown",
+            Self::Deadline => "deadline",
+            Self::Idle => "idle",
+            Self::Expired => "expired",
+            Self::Resumed => "resumed",
             Self::Stalled => "stalled",
         }
     }
@@ -78,10 +97,14 @@ impl Ended {
 /// A session. The stream ends when the last holder lets go: the table of sessions, then its calls in flight.
 #[derive(Debug)]
 pub struct Session {
+    id: SessionId,
     outbox: mpsc::Sender<Bytes>,
     calls: Mutex<HashMap<RequestId, CancellationToken>>,
     client: OnceLock<Box<InitializeRequestParams>>,
     end: Arc<End>,
+    /// When a call last began or ended, in seconds since 1970.
+    active: AtomicU64,
+    metrics: Metrics,
 }
 
 /// The end of a session, which the stream shares without keeping the session.
@@ -117,17 +140,54 @@ impl End {
 }
 
 impl Session {
-    /// A session, and what its stream reads.
+    /// A session, and what its stream reads. `client` is known already where a session goes on.
     #[must_use]
-    pub fn new(end: Arc<End>) -> (Arc<Self>, mpsc::Receiver<Bytes>) {
+    pub fn new(
+        id: SessionId,
+        client: Option<InitializeRequestParams>,
+        end: Arc<End>,
+        metrics: Metrics,
+    ) -> (Arc<Self>, mpsc::Receiver<Bytes>) {
         let (outbox, events) = mpsc::channel(BACKLOG);
         let session = Self {
+            id,
             outbox,
             calls: Mutex::default(),
-            client: OnceLock::new(),
+            client: client.map_or_else(OnceLock::new, |client| OnceLock::from(Box::new(client))),
             end,
+            active: AtomicU64::new(unix_now()),
+            metrics,
         };
         (Arc::new(session), events)
+    }
+
+    /// What its id says.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// How long no call of it has been in flight; `None` while one is.
+    #[must_use]
+    pub fn idle(&self) -> Option<Duration> {
+        let silent = unix_now().saturating_sub(self.active.load(Ordering::Relaxed));
+        self.calls
+            .lock()
+            .is_empty()
+            .then_some(Duration::from_secs(silent))
+    }
+
+    /// Gives up the calls in flight: each is answered that it should be sent again.
+    pub fn give_up(&self) {
+        let calls: Vec<_> = self.calls.lock().drain().collect();
+        for (id, token) in calls {
+            let answer = JsonRpcError::new(Some(id), retry_error());
+            if let Ok(json) = serde_json::to_string(&answer) {
+                // Without room the client does not read, and would not read this either.
+                let _ = self.outbox.try_send(event("message", &json));
+            }
+            token.cancel();
+        }
     }
 
     /// Why and whether the session ended.
@@ -174,10 +234,13 @@ impl Session {
         }
         let token = self.end.token.child_token();
         calls.insert(id.clone(), token.clone());
+        self.active.store(unix_now(), Ordering::Relaxed);
+        self.metrics.sse_calls.inc();
         Ok(Call {
             session: Arc::clone(self),
             id,
             token,
+            answered: AtomicBool::new(false),
         })
     }
 
@@ -195,6 +258,7 @@ pub struct Call {
     session: Arc<Session>,
     id: RequestId,
     token: CancellationToken,
+    answered: AtomicBool,
 }
 
 impl Call {
@@ -204,10 +268,12 @@ impl Call {
         &self.token
     }
 
-    /// The session it belongs to.
-    #[must_use]
-    pub fn session(&self) -> &Session {
-        &self.session
+    /// Its answer is on the stream: nothing more is owed.
+    pub fn answered(&self) {
+        // Once: its id is free afterwards, and may be that of another call by the time this one is dropped.
+        if !self.answered.swap(true, Ordering::Relaxed) {
+            self.session.calls.lock().remove(&self.id);
+        }
     }
 
     /// Puts an event on the stream, waiting for room if need be; false if it will never get there.
@@ -227,16 +293,34 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.session.calls.lock().remove(&self.id);
+        self.answered();
+        self.session.active.store(unix_now(), Ordering::Relaxed);
+        self.session.metrics.sse_calls.dec();
     }
+}
+
+/// What a call is answered whose server stops before it is done.
+#[must_use]
+pub fn retry_error() -> ErrorData {
+    ErrorData::new(
+        ErrorCode(-32000),
+        "this server is stopping, and the call was given up: send it again, and another one will answer",
+        Some(serde_json::json!({ "retry": true })),
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::session_id::Owner, *};
+    use crate::http::principal::Principal;
 
     fn session() -> (Arc<Session>, mpsc::Receiver<Bytes>) {
-        Session::new(Arc::default())
+        let owner = Owner {
+            uid: [1; 16],
+            address: None,
+        };
+        let id = SessionId::new(owner, Principal::ANONYMOUS).expect("an id");
+        Session::new(id, None, Arc::default(), Metrics::new().0)
     }
 
     fn id(number: i64) -> RequestId {
@@ -291,6 +375,26 @@ mod tests {
         let call = session.begin(id(1)).expect("room");
         session.cancel(&id(1));
         assert!(!call.send(Bytes::from_static(b"late")).await);
+        assert!(events.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_given_up_is_answered_once() {
+        let (session, mut events) = session();
+        let call = session.begin(id(7)).expect("room");
+        session.give_up();
+        let said = events.recv().await.expect("an event");
+        let said = String::from_utf8(said.to_vec()).expect("text");
+        assert!(
+            said.contains(r#""id":7"#) && said.contains("send it again"),
+            "{said}"
+        );
+        assert!(!call.send(Bytes::from_static(b"late")).await);
+        let done = session.begin(id(8)).expect("room");
+        assert!(done.send(Bytes::from_static(b"answer")).await);
+        done.answered();
+        session.give_up();
+        assert_eq!(events.recv().await.as_deref(), Some(b"answer".as_slice()));
         assert!(events.try_recv().is_err());
     }
 }

@@ -18,13 +18,17 @@ use tokio::{
 };
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::registry::Lease;
+use super::{registry::Lease, sealed, session::Ended};
 
 /// Silence after which a comment is sent, so that proxies and clients see the stream is alive, and we see
 /// that they are.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+/// Milliseconds after which a client whose stream ended connects again: soon, but not all at once. The range's
+/// start and its length.
+const RETRY_MS: (u64, u64) = (200, 600);
 
 /// The body of `GET /sse`'s answer. Dropping it ends the session.
 #[derive(Debug)]
@@ -33,24 +37,45 @@ pub struct EventStream {
     events: mpsc::Receiver<Bytes>,
     silence: Pin<Box<Sleep>>,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
-    _lease: Lease,
+    lease: Lease,
+    over: bool,
 }
 
 impl EventStream {
-    pub(super) fn new(endpoint: &str, events: mpsc::Receiver<Bytes>, lease: Lease) -> Self {
+    pub(super) fn new(endpoint: &str, kept: &str, events: mpsc::Receiver<Bytes>, lease: Lease) -> Self {
+        let spread = u64::from_le_bytes(sealed::random().unwrap_or_default()) % RETRY_MS.1;
+        let endpoint = event_with_id("endpoint", endpoint, Some(kept));
+        let first = [format!("retry: {}\n", RETRY_MS.0 + spread).as_bytes(), &endpoint].concat();
         Self {
-            first: Some(event("endpoint", endpoint)),
+            first: Some(first.into()),
             events,
             silence: Box::pin(tokio::time::sleep(KEEP_ALIVE)),
             ended: Box::pin(lease.end().token().clone().cancelled_owned()),
-            _lease: lease,
+            lease,
+            over: false,
         }
+    }
+
+    /// What is said last on a stream that the server ends, for people and for measurements.
+    fn last_words(&mut self) -> Option<Bytes> {
+        if std::mem::replace(&mut self.over, true) {
+            return None;
+        }
+        let cause = self.lease.end().cause();
+        matches!(cause, Ended::Deadline | Ended::Idle | Ended::Expired)
+            .then(|| Bytes::from(format!(": drain {}\n\n", cause.category())))
     }
 }
 
 /// An event; `data` must be one line, as JSON from serde is.
 pub(super) fn event(name: &str, data: &str) -> Bytes {
-    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+    event_with_id(name, data, None)
+}
+
+/// An event, with an id that the client remembers until another comes.
+pub(super) fn event_with_id(name: &str, data: &str, id: Option<&str>) -> Bytes {
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    Bytes::from(format!("{id}event: {name}\ndata: {data}\n\n"))
 }
 
 impl Body for EventStream {
@@ -68,11 +93,17 @@ impl Body for EventStream {
             return Poll::Ready(None);
         } else {
             match this.events.poll_recv(context) {
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) => match this.last_words() {
+                    None => return Poll::Ready(None),
+                    Some(words) => words,
+                },
                 Poll::Ready(Some(event)) => event,
                 Poll::Pending => match this.silence.as_mut().poll(context) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(()) => COMMENT,
+                    Poll::Ready(()) => {
+                        this.lease.grow_old();
+                        COMMENT
+                    }
                 },
             }
         };
@@ -83,13 +114,10 @@ impl Body for EventStream {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use http_body_util::BodyExt as _;
 
-    use super::super::{registry::Sessions, session_id::Sealer};
+    use super::super::registry::tests::{anybody, sessions};
     use super::*;
-    use crate::metrics::Metrics;
 
     async fn next(stream: &mut EventStream) -> Option<String> {
         let frame = stream.frame().await?.expect("infallible");
@@ -98,19 +126,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_endpoint_comes_first_then_signs_of_life_then_the_end() {
-        let sealer = Sealer::new(None).expect("a sealer");
-        let sessions = Arc::new(Sessions::new(sealer, 1, Metrics::new().0));
-        let mut stream = sessions.open("").expect("room");
+        let sessions = sessions(1);
+        let mut stream = sessions.open(anybody()).expect("room").stream;
         let first = next(&mut stream).await.expect("an event");
+        let lines: Vec<_> = first.lines().collect();
+        let retry = lines[0].strip_prefix("retry: ").expect("a retry");
         assert!(
-            first.starts_with("event: endpoint\ndata: /messages/?session_id="),
+            (200..800).contains(&retry.parse().expect("milliseconds")),
             "{first}"
         );
+        assert!(lines[1].starts_with("id: "), "{first}");
+        assert_eq!(lines[2], "event: endpoint");
+        assert!(lines[3].starts_with("data: /messages/?session_id="), "{first}");
         assert!(first.ends_with("\n\n"), "{first}");
         let start = Instant::now();
         assert_eq!(next(&mut stream).await.as_deref(), Some(": keep-alive\n\n"));
         assert_eq!(start.elapsed().as_secs(), KEEP_ALIVE.as_secs());
-        sessions.close();
+        sessions.release(&sessions.open_now(), Ended::Deadline);
+        assert_eq!(next(&mut stream).await.as_deref(), Some(": drain deadline\n\n"));
         assert_eq!(next(&mut stream).await, None);
     }
 }

@@ -1,0 +1,95 @@
+//! What the operator tells the server by its environment.
+
+use iam_mcp_crds::{JobProvider, LogLevel};
+use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
+
+use super::{
+    SESSION_KEY, ValidatedServer,
+    deployment::{ADMIN_PORT, HTTP_PORT, KEYS_DIR, PEER_PORT, RAPIDAPI_DIR},
+};
+
+pub(super) fn build(server: &ValidatedServer) -> Vec<EnvVar> {
+    let ValidatedServer { name, namespace, .. } = server;
+    let mut hosts = vec![
+        name.clone(),
+        format!("{name}.{namespace}"),
+        format!("{name}.{namespace}.svc"),
+        format!("{name}.{namespace}.svc.cluster.local"),
+    ];
+    let ingress = server.ingress.as_ref();
+    hosts.extend(ingress.and_then(|i| i.host.clone()));
+    let mut vars = vec![
+        ("ADMIN_PORT", ADMIN_PORT.to_string()),
+        ("ALLOWED_HOSTS", hosts.join(",")),
+        ("APP_NAME", name.clone()),
+        ("DRAIN_SECONDS", server.sessions.drain_seconds.to_string()),
+        // Every address, IPv6 too; the server falls back to IPv4 where a node has no other.
+        ("HOST", "::".to_owned()),
+        ("IAM_DATA_ROOT", "/data".to_owned()),
+        ("JOB_PROVIDER", provider(server.provider).to_owned()),
+        ("LOG_LEVEL", level(server.log_level).to_owned()),
+        ("PEER_PORT", PEER_PORT.to_string()),
+        ("PORT", HTTP_PORT.to_string()),
+        ("SESSION_KEY_FILE", format!("{KEYS_DIR}/{SESSION_KEY}")),
+    ];
+    if let Some(path) = ingress.map(|i| i.path.as_str()).filter(|p| *p != "/") {
+        vars.push(("BASE_PATH", path.to_owned()));
+    }
+    if !server.cors_origins.is_empty() {
+        vars.push(("CORS_ORIGINS", server.cors_origins.join(",")));
+    }
+    if let Some(seconds) = server.sessions.drain_idle_seconds {
+        vars.push(("DRAIN_IDLE_SECONDS", seconds.to_string()));
+    }
+    if let Some(host) = &server.rapid_api_host {
+        vars.push(("RAPIDAPI_HOST", host.clone()));
+    }
+    if server.rapid_api_key.is_some() {
+        vars.push(("RAPIDAPI_KEY_FILE", format!("{RAPIDAPI_DIR}/key")));
+    }
+    let ours = vars.into_iter().map(|(name, value)| EnvVar {
+        name: name.to_owned(),
+        value: Some(value),
+        value_from: None,
+    });
+    // A session's id says which pod has its stream.
+    let of_the_pod = [("POD_IP", "status.podIP"), ("POD_UID", "metadata.uid")];
+    ours.chain(of_the_pod.map(|(name, path)| downward(name, path)))
+        .chain(server.env.iter().cloned())
+        .collect()
+}
+
+/// A variable with a field of the pod.
+fn downward(name: &str, path: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                // As the API server fills it in: a `fieldRef` is owned as one value, and the digests of
+                // the wanted and the live one must agree.
+                api_version: Some("v1".to_owned()),
+                field_path: path.to_owned(),
+            }),
+            ..EnvVarSource::default()
+        }),
+    }
+}
+
+const fn provider(provider: JobProvider) -> &'static str {
+    match provider {
+        JobProvider::Auto => "Auto",
+        JobProvider::JSearch => "JSearch",
+        JobProvider::Catalogue => "Catalogue",
+    }
+}
+
+const fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "ERROR",
+        LogLevel::Warn => "WARN",
+        LogLevel::Info => "INFO",
+        LogLevel::Debug => "DEBUG",
+        LogLevel::Trace => "TRACE",
+    }
+}

@@ -1,0 +1,230 @@
+//! How the server goes: last, and without a word to those it serves.
+//!
+//! After the first signal it goes on accepting for [`ACCEPT`], since Services and proxies need a moment to
+//! notice; then it takes no new streams, but those that are open live on, with their calls, until they end or
+//! the drain's time is over. Then they end cleanly, spread over a few seconds, so that their clients do not all
+//! come back at once. Calls in flight have [`FINISH`] more; what is not done then is answered "send it again".
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use iam_mcp_runtime::shutdown::Shutdown;
+use parking_lot::Mutex;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    metrics::Metrics,
+    transport::sse::{departed::HOLD, registry::Sessions, session::Ended},
+};
+
+/// How long a server that was told to stop takes everything that comes. kube-proxy writes its rules about a
+/// second after a pod leaves its Service, and a connection that was refused is sent to the same address for
+/// five or six more (measured; see docs/sessions.md).
+pub const ACCEPT: Duration = Duration::from_secs(10);
+
+/// How long calls in flight may take beyond the drain's end.
+pub const FINISH: Duration = Duration::from_secs(5);
+
+/// How much later what is left is dropped, answered or not.
+const DROP: Duration = Duration::from_secs(5);
+
+/// The streams that are left at the end of a drain end within this time, or a tenth of a shorter drain.
+const SPREAD: Duration = Duration::from_secs(5);
+
+/// How often a drain looks around.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What a drain is told.
+#[derive(Debug, Clone, Copy)]
+pub struct DrainSettings {
+    /// How long everything is taken that comes, at most `limit`.
+    pub accept: Duration,
+    /// How long open streams may live on; zero ends them at once, behind their calls in flight.
+    pub limit: Duration,
+    /// The silence after which a stream is ended earlier; `None` never.
+    pub idle: Option<Duration>,
+    /// How long calls in flight may take beyond the end.
+    pub finish: Duration,
+}
+
+impl Default for DrainSettings {
+    fn default() -> Self {
+        Self {
+            accept: ACCEPT,
+            limit: Duration::ZERO,
+            idle: None,
+            finish: FINISH,
+        }
+    }
+}
+
+/// The drain, before it begins and while it lasts. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Drain(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: DrainSettings,
+    draining: AtomicBool,
+    /// Its end, when it has begun; the earliest that was asked for, before. Seconds since 1970.
+    until: Mutex<Option<u64>>,
+    shortened: Notify,
+    give_up: CancellationToken,
+}
+
+impl Drain {
+    /// One that has not begun.
+    #[must_use]
+    pub fn new(settings: DrainSettings) -> Self {
+        Self(Arc::new(Inner {
+            settings,
+            draining: AtomicBool::new(false),
+            until: Mutex::default(),
+            shortened: Notify::new(),
+            give_up: CancellationToken::new(),
+        }))
+    }
+
+    /// Whether it has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+
+    /// When its last streams end, in seconds since 1970; `None` before it has begun.
+    #[must_use]
+    pub fn until(&self) -> Option<u64> {
+        self.is_draining().then(|| *self.0.until.lock()).flatten()
+    }
+
+    /// Ends it no later than this (seconds since 1970); never later than it would have.
+    pub fn shorten(&self, until: u64) {
+        let mut at = self.0.until.lock();
+        *at = Some(at.map_or(until, |before| before.min(until)));
+        drop(at);
+        self.0.shortened.notify_one();
+    }
+
+    /// Cancelled when calls that are still in flight are to be answered "send it again".
+    #[must_use]
+    pub fn give_up(&self) -> CancellationToken {
+        self.0.give_up.clone()
+    }
+
+    /// Drains. `closing` is cancelled when no more connections need be taken; `linger`
+    /// says whether messages that come late could be passed on to another replica.
+    pub async fn run(
+        self,
+        shutdown: Shutdown,
+        sessions: Arc<Sessions>,
+        metrics: Metrics,
+        closing: CancellationToken,
+        linger: bool,
+    ) {
+        let start = Instant::now();
+        self.shorten(unix(SystemTime::now() + self.0.settings.limit));
+        self.0.draining.store(true, Ordering::Release);
+        metrics.draining.set(1);
+        tracing::info!(
+            streams = sessions.streams(),
+            until = self.until(),
+            "draining: open streams live on"
+        );
+
+        while start.elapsed() < self.0.settings.accept && !self.is_over(Duration::ZERO) {
+            self.pause().await;
+        }
+        sessions.refuse_new();
+
+        let spread = SPREAD.min(self.0.settings.limit / 10);
+        while sessions.streams() > 0 && !self.is_over(spread) {
+            if let Some(idle) = self.0.settings.idle {
+                sessions.release_idle(idle);
+            }
+            self.pause().await;
+        }
+
+        let rest = sessions.open_now();
+        let end = Instant::now() + self.left();
+        if !rest.is_empty() {
+            tracing::info!(
+                streams = rest.len(),
+                "the drain is over: ending the streams that are left"
+            );
+        }
+        let ticks = usize::try_from(spread.as_millis() / TICK.as_millis())
+            .unwrap_or(1)
+            .max(1);
+        // A hash table's order is as good as chance.
+        for some in rest.chunks(rest.len().div_ceil(ticks).max(1)) {
+            sessions.release(some, Ended::Deadline);
+            if !spread.is_zero() {
+                sleep(TICK).await;
+            }
+        }
+        let streams_ended = async {
+            while sessions.streams() > 0 {
+                sleep(TICK).await;
+            }
+        };
+        if timeout(self.0.settings.finish, streams_ended).await.is_err() {
+            sessions.give_up();
+        }
+        if linger && !rest.is_empty() {
+            sleep(HOLD).await;
+        }
+        closing.cancel();
+
+        sleep_until(end + self.0.settings.finish).await;
+        self.0.give_up.cancel();
+        sleep(DROP).await;
+        tracing::warn!("calls are still running at the deadline; dropping them");
+        shutdown.force();
+    }
+
+    /// Whether the end is `before` away, or nearer.
+    fn is_over(&self, before: Duration) -> bool {
+        self.left() <= before
+    }
+
+    /// Time to the end, to the second.
+    fn left(&self) -> Duration {
+        let until = UNIX_EPOCH + Duration::from_secs(self.0.until.lock().unwrap_or_default());
+        until.duration_since(SystemTime::now()).unwrap_or_default()
+    }
+
+    async fn pause(&self) {
+        // Shortened or not, there is something to look at.
+        let _ = timeout(TICK, self.0.shortened.notified()).await;
+    }
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_is_only_ever_shortened() {
+        let drain = Drain::new(DrainSettings::default());
+        drain.shorten(2000);
+        drain.shorten(3000);
+        assert_eq!(drain.until(), None, "it has not begun");
+        drain.0.draining.store(true, Ordering::Release);
+        assert_eq!(drain.until(), Some(2000));
+        drain.shorten(1000);
+        assert_eq!(drain.until(), Some(1000));
+    }
+}

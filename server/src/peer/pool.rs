@@ -1,0 +1,326 @@
+//! Sending messages to other replicas, over connections that are kept.
+
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header},
+    response::Response,
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::{
+    net::TcpStream,
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+
+use super::{MESSAGE, PRINCIPAL, SESSION, WENT_ON, channel};
+use crate::{
+    hex,
+    http::refusal::{Refusal, RefusalCode},
+    keyring::{Key, KeyId},
+    metrics::{Forward, Metrics},
+    transport::sse::session_id::SessionId,
+};
+
+/// Time for a connection and its handshake. A pod that is there answers in a few milliseconds.
+const CONNECT: Duration = Duration::from_millis(300);
+
+/// Connections that are tried before a pod counts as unreachable: one packet may be lost.
+const TRIES: usize = 3;
+
+/// Time for an answer. The other side takes or refuses a message at once, but may hold it for a client that is
+/// about to come back.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Messages under way at a time, to all replicas.
+const UNDER_WAY: usize = 1024;
+
+/// Connections kept for each replica, and for how long; the other side closes them later than that.
+const KEPT: usize = 16;
+const KEPT_FOR: Duration = Duration::from_secs(30);
+
+/// The most that is read of an answer: those of the owner are a word or a JSON-RPC error.
+const ANSWER_BYTES: usize = 64 * 1024;
+
+/// Headers that go along: they tie traces and logs together.
+const PASSED_ON: [HeaderName; 3] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("x-request-id"),
+];
+
+/// What became of a message.
+#[derive(Debug)]
+pub enum Forwarded {
+    /// The owner's answer.
+    Answer(Response),
+    /// The session's client has gone on with it, under this id.
+    WentOn(String),
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// As many are under way as may be.
+    #[error("too many messages are on their way to other replicas; try again")]
+    Busy,
+    /// At the address is nobody, or somebody else.
+    #[error("the replica that had this session is gone: open a new one with GET /sse")]
+    Gone,
+    /// There is no connection, or it broke off.
+    #[error("the replica that has this session cannot be reached just now; try again")]
+    Unreachable,
+}
+
+impl Error {
+    /// A bounded name for metrics and logs.
+    #[must_use]
+    pub fn category(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Gone => "gone",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// The other replicas, as far as connections to them are open.
+#[derive(Debug)]
+pub struct Peers {
+    kept: Mutex<HashMap<Target, Vec<Kept>>>,
+    under_way: Semaphore,
+    metrics: Metrics,
+}
+
+/// One pod, called with one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Target {
+    address: SocketAddr,
+    uid: [u8; 16],
+    key: KeyId,
+}
+
+#[derive(Debug)]
+struct Kept {
+    sender: SendRequest<Full<Bytes>>,
+    since: Instant,
+}
+
+impl Peers {
+    /// Nobody is connected yet.
+    #[must_use]
+    pub fn new(metrics: Metrics) -> Self {
+        Self {
+            kept: Mutex::default(),
+            under_way: Semaphore::new(UNDER_WAY),
+            metrics,
+        }
+    }
+
+    /// Passes a message on to the replica that has the session; counted and timed.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn forward(
+        &self,
+        to: &SessionId,
+        key: &Arc<Key>,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Forwarded, Error> {
+        let timed = self.metrics.forward();
+        let sent = self.send(to, key, MESSAGE, headers, body).await;
+        timed.ended(match &sent {
+            Ok(answer) if answer.status().is_success() => Forward::Ok,
+            Ok(_) => Forward::Refused,
+            Err(Error::Busy) => Forward::Busy,
+            Err(Error::Gone) => Forward::Gone,
+            Err(Error::Unreachable) => Forward::Unreachable,
+        });
+        let answer = sent?;
+        let went_on = answer.headers().get(SESSION).and_then(|id| id.to_str().ok());
+        Ok(match went_on {
+            Some(id) => Forwarded::WentOn(id.to_owned()),
+            None => Forwarded::Answer(answer),
+        })
+    }
+
+    /// Tells the replica that had a session that its client has gone on, as `now`. Nothing is lost if it does
+    /// not hear it, but for messages that came late.
+    pub async fn went_on(&self, before: &SessionId, key: &Arc<Key>, now: &str) {
+        let headers = HeaderMap::new();
+        let told = self
+            .send(
+                before,
+                key,
+                WENT_ON,
+                &headers,
+                Bytes::copy_from_slice(now.as_bytes()),
+            )
+            .await;
+        if let Err(error) = told {
+            tracing::debug!(%error, "the replica that had a session was not told where it went");
+        }
+    }
+
+    async fn send(
+        &self,
+        to: &SessionId,
+        key: &Arc<Key>,
+        path: &'static str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, Error> {
+        let _place = self.under_way.try_acquire().map_err(|_| Error::Busy)?;
+        let target = Target {
+            address: to.owner.address.ok_or(Error::Gone)?,
+            uid: to.owner.uid,
+            key: key.id,
+        };
+        let mut request = request(to, path, headers, body).map_err(|_| Error::Gone)?;
+        // One that was kept may have been closed meanwhile; then nothing was sent, and a new one is made.
+        while let Some(mut sender) = self.take(&target) {
+            match timeout(ANSWER, sender.try_send_request(request)).await {
+                Ok(Ok(answer)) => return self.read(target, sender, answer).await,
+                Ok(Err(mut failed)) => match failed.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(Error::Unreachable),
+                },
+                Err(_) => return Err(Error::Unreachable),
+            }
+        }
+        let mut sender = connect(&target, key).await?;
+        match timeout(ANSWER, sender.send_request(request)).await {
+            Ok(Ok(answer)) => self.read(target, sender, answer).await,
+            Ok(Err(_)) | Err(_) => Err(Error::Unreachable),
+        }
+    }
+
+    async fn read(
+        &self,
+        target: Target,
+        sender: SendRequest<Full<Bytes>>,
+        answer: hyper::Response<hyper::body::Incoming>,
+    ) -> Result<Response, Error> {
+        let (head, body) = answer.into_parts();
+        let body = timeout(ANSWER, Limited::new(body, ANSWER_BYTES).collect()).await;
+        let Ok(Ok(body)) = body else {
+            return Err(Error::Unreachable);
+        };
+        self.keep(target, sender);
+        let mut response = Response::new(Body::from(body.to_bytes()));
+        *response.status_mut() = head.status;
+        for name in [header::CONTENT_TYPE, header::RETRY_AFTER, SESSION] {
+            if let Some(value) = head.headers.get(&name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+        Ok(response)
+    }
+
+    fn take(&self, target: &Target) -> Option<SendRequest<Full<Bytes>>> {
+        let mut kept = self.kept.lock();
+        let connections = kept.get_mut(target)?;
+        // The youngest first, so that what is not needed grows old.
+        while let Some(connection) = connections.pop() {
+            if connection.since.elapsed() < KEPT_FOR && connection.sender.is_ready() {
+                return Some(connection.sender);
+            }
+        }
+        kept.remove(target);
+        None
+    }
+
+    fn keep(&self, target: Target, sender: SendRequest<Full<Bytes>>) {
+        let mut kept = self.kept.lock();
+        kept.retain(|_, connections| {
+            connections.retain(|connection| connection.since.elapsed() < KEPT_FOR);
+            !connections.is_empty()
+        });
+        let connections = kept.entry(target).or_default();
+        if connections.len() < KEPT {
+            connections.push(Kept {
+                sender,
+                since: Instant::now(),
+            });
+        }
+    }
+}
+
+fn request(
+    to: &SessionId,
+    path: &'static str,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, axum::http::Error> {
+    let mut request = Request::post(path)
+        .header(header::HOST, HeaderValue::from_static("replica"))
+        .header(SESSION, hex::encode(&to.session))
+        .header(PRINCIPAL, hex::encode(to.principal.as_bytes()))
+        .body(Full::new(body))?;
+    for name in PASSED_ON {
+        if let Some(value) = headers.get(&name) {
+            request.headers_mut().insert(name, value.clone());
+        }
+    }
+    Ok(request)
+}
+
+async fn connect(target: &Target, key: &Key) -> Result<SendRequest<Full<Bytes>>, Error> {
+    for _ in 0..TRIES {
+        match timeout(CONNECT, open(target, key)).await {
+            Ok(Ok(sender)) => return Ok(sender),
+            Ok(Err(error)) if is_final(&error) => {
+                tracing::debug!(address = %target.address, %error, "a replica is gone");
+                return Err(Error::Gone);
+            }
+            Ok(Err(error)) => tracing::debug!(address = %target.address, %error, "a replica was not reached"),
+            Err(_) => tracing::debug!(address = %target.address, "a replica did not answer in time"),
+        }
+    }
+    Err(Error::Unreachable)
+}
+
+/// Whether trying again could not help: nobody listens there, or somebody else.
+fn is_final(error: &channel::Error) -> bool {
+    match error {
+        channel::Error::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+        ),
+        channel::Error::Stranger(_) | channel::Error::Unknown => true,
+    }
+}
+
+async fn open(target: &Target, key: &Key) -> Result<SendRequest<Full<Bytes>>, channel::Error> {
+    let stream = TcpStream::connect(target.address).await?;
+    stream.set_nodelay(true)?;
+    let channel = channel::call(stream, key, &target.uid).await?;
+    let (sender, connection) = http1::handshake(TokioIo::new(channel))
+        .await
+        .map_err(io::Error::other)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to a replica ended early");
+        }
+    });
+    Ok(sender)
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Gone => Self::new(
+                StatusCode::NOT_FOUND,
+                RefusalCode::InvalidRequest,
+                error.to_string(),
+            ),
+            Error::Busy | Error::Unreachable => Self::unavailable(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Taking messages from other replicas.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, Request, StatusCode},
+    response::{IntoResponse as _, Response},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{MESSAGE, PRINCIPAL, SESSION, WENT_ON, channel};
+use crate::{
+    hex,
+    http::{body, principal::Principal, refusal::Refusal},
+    transport::sse::{Delivered, Sse, session_id::SessionKey},
+};
+
+/// Connections at a time: a few from each replica, and what strangers try.
+const CONNECTIONS: usize = 1024;
+
+/// Time for a handshake.
+const HANDSHAKE: Duration = Duration::from_secs(1);
+
+/// How long a connection may be silent; longer than replicas keep one.
+const SILENCE: Duration = Duration::from_secs(75);
+
+/// How long to wait when the process is out of descriptors; accepting again at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves other replicas until `stop`, then finishes what is under way; `hard` drops it.
+pub async fn serve(listener: TcpListener, sse: Sse, stop: CancellationToken, hard: CancellationToken) {
+    let connections = TaskTracker::new();
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept a replica's connection; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+            continue;
+        };
+        let (sse, stop, hard) = (sse.clone(), stop.clone(), hard.clone());
+        connections.spawn(async move {
+            tokio::select! {
+                () = hard.cancelled() => {}
+                () = connection(stream, sse, stop) => {}
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn connection(stream: TcpStream, sse: Sse, stop: CancellationToken) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let sessions = sse.sessions();
+    let answered = channel::answer(stream, sessions.keys(), &sessions.owner().uid);
+    let channel = match timeout(HANDSHAKE, answered).await {
+        Ok(Ok(channel)) => channel,
+        Ok(Err(error)) => {
+            sse.stranger(error.category());
+            tracing::debug!(%error, "somebody who is no replica was turned away");
+            return;
+        }
+        Err(_) => return sse.stranger("silent"),
+    };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let sse = sse.clone();
+        async move { Ok::<_, Infallible>(answer(&sse, request.map(Body::new)).await) }
+    });
+    let mut served = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(SILENCE)
+            .serve_connection(TokioIo::new(channel), service)
+    );
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = stop.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a replica's connection ended early");
+    }
+}
+
+async fn answer(sse: &Sse, request: Request<Body>) -> Response {
+    let Some((session, principal)) = meant(&request) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let (head, content) = request.into_parts();
+    let content = match body::read(&head.headers, content).await {
+        Ok(content) => content,
+        Err(error) => return Refusal::from(error).into(),
+    };
+    match head.uri.path() {
+        MESSAGE => match sse.deliver(&session, principal, &head, &content).await {
+            Delivered::Answer(response) => response,
+            Delivered::WentOn(id) => match HeaderValue::from_str(&id) {
+                Ok(id) => ([(SESSION, id)], StatusCode::OK).into_response(),
+                Err(_) => StatusCode::BAD_GATEWAY.into_response(),
+            },
+        },
+        WENT_ON => {
+            if let Ok(now) = std::str::from_utf8(&content) {
+                sse.sessions().went_on(&session, principal, now);
+            }
+            StatusCode::NO_CONTENT.into_response()
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn meant(request: &Request<Body>) -> Option<(SessionKey, Principal)> {
+    let bytes = |name: HeaderName| {
+        let text = request.headers().get(name)?.to_str().ok()?;
+        <[u8; 16]>::try_from(hex::decode(text)?).ok()
+    };
+    Some((bytes(SESSION)?, Principal::from_bytes(bytes(PRINCIPAL)?)))
+}
