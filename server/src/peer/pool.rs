@@ -133,7 +133,7 @@ impl Peers {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Forwarded, Error> {
-        let timed = self.metrics.forward();
+        let timed = self.metrics.sse.forward();
         let sent = self.send(to, key, MESSAGE, headers, body).await;
         timed.ended(match &sent {
             Ok(answer) if answer.status().is_success() => Forward::Ok,

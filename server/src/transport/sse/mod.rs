@@ -52,7 +52,7 @@ const UNBUFFERED: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("no"),
 );
 
-/// What an EventSource sends when it connects again: the id of the last event that had one.
+/// What an `EventSource` sends when it connects again: the id of the last event that had one.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Places that a message may be sent on to: its session may have moved once since.
@@ -103,6 +103,7 @@ impl Sse {
     /// Counts a connection of somebody who is no replica.
     pub fn stranger(&self, cause: &'static str) {
         self.metrics
+            .sse
             .strangers
             .get_or_create(&vec![("cause", cause)])
             .inc();

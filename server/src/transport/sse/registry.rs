@@ -179,10 +179,10 @@ impl Sessions {
             }
             table.open.insert(id.session, session);
         }
-        self.metrics.sessions_opened.inc();
-        self.metrics.streams_open.inc();
+        self.metrics.sse.opened.inc();
+        self.metrics.sse.streams.inc();
         if resumed {
-            self.metrics.sessions_resumed.inc();
+            self.metrics.sse.resumed.inc();
         }
         let lease = Lease {
             sessions: Arc::clone(self),
@@ -242,13 +242,11 @@ impl Sessions {
             .inspect_err(|error| self.refused(*error))
     }
 
-    /// Whether a session is here, or has just left.
-    ///
-    /// # Errors
-    /// When it never was, or long ago; counted by cause.
+    /// Counts a message for a session that is not here.
     pub fn refused(&self, error: FindError) {
         self.metrics
-            .sessions_refused
+            .sse
+            .refused
             .get_or_create(&vec![("cause", error.category())])
             .inc();
     }
@@ -324,7 +322,7 @@ impl Sessions {
     /// How many streams are open, those included whose last calls are being answered.
     #[must_use]
     pub fn streams(&self) -> i64 {
-        self.metrics.streams_open.get()
+        self.metrics.sse.streams.get()
     }
 }
 
@@ -361,10 +359,11 @@ impl Drop for Lease {
         drop(removed);
         let cause = self.end.cause();
         self.end.now(cause);
-        self.sessions.metrics.streams_open.dec();
+        self.sessions.metrics.sse.streams.dec();
         self.sessions
             .metrics
-            .sessions_ended
+            .sse
+            .ended
             .get_or_create(&vec![("cause", cause.category())])
             .inc();
     }
@@ -393,9 +392,9 @@ pub(super) mod tests {
         }
     }
 
-    fn here(place: Place) -> SessionKey {
+    fn here(place: &Place) -> SessionKey {
         match place {
-            Place::Here(key) => key,
+            Place::Here(key) => *key,
             Place::There(..) => panic!("it is ours"),
         }
     }
@@ -416,7 +415,7 @@ pub(super) mod tests {
         let opened = sessions.open(anybody()).expect("room");
         sessions.refuse_new();
         assert_eq!(sessions.open(anybody()).err(), Some(OpenError::Closed));
-        let key = here(sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
+        let key = here(&sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
         assert!(matches!(
             sessions.find(&key, Principal::ANONYMOUS).await,
             Ok(Found::Session(_))
@@ -427,7 +426,7 @@ pub(super) mod tests {
     async fn a_session_is_there_for_its_principal_alone() {
         let sessions = sessions(10);
         let opened = sessions.open(anybody()).expect("room");
-        let key = here(sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
+        let key = here(&sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
         assert_eq!(
             sessions.locate(&opened.id, OTHER).err(),
             Some(FindError::Principal)
@@ -444,7 +443,7 @@ pub(super) mod tests {
     async fn an_ended_session_says_so_unless_its_client_goes_on() {
         let sessions = sessions(10);
         let opened = sessions.open(anybody()).expect("room");
-        let key = here(sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
+        let key = here(&sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
         drop(opened);
         let found = sessions.find(&key, Principal::ANONYMOUS).await;
         assert_eq!(found.err(), Some(FindError::Ended));
@@ -459,9 +458,9 @@ pub(super) mod tests {
     async fn idle_sessions_can_be_let_go_of_and_busy_ones_stay() {
         let sessions = sessions(10);
         let opened = sessions.open(anybody()).expect("room");
-        sessions.release_idle(Duration::from_secs(3600));
+        sessions.release_idle(Duration::from_hours(1));
         assert_eq!(sessions.open_now().len(), 1);
-        let key = here(sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
+        let key = here(&sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
         let Ok(Found::Session(session)) = sessions.find(&key, Principal::ANONYMOUS).await else {
             panic!("it is open")
         };
