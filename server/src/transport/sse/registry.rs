@@ -8,6 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 use rmcp::model::InitializeRequestParams;
+use tokio::time::Instant;
 
 use super::{
     departed::Departed,
@@ -23,6 +24,10 @@ use crate::{
     metrics::Metrics,
 };
 
+/// A process that is younger may have taken the place of one that was killed, in the same pod: a session that it
+/// does not know may be of that one.
+const YOUNG: Duration = Duration::from_mins(1);
+
 /// All open sessions, by their key.
 #[derive(Debug)]
 pub struct Sessions {
@@ -30,6 +35,7 @@ pub struct Sessions {
     keys: KeyRing,
     table: Mutex<Table>,
     departed: Departed,
+    started: Instant,
     limit: usize,
     metrics: Metrics,
 }
@@ -140,6 +146,7 @@ impl Sessions {
             keys,
             table: Mutex::default(),
             departed: Departed::default(),
+            started: Instant::now(),
             limit,
             metrics,
         }
@@ -236,10 +243,21 @@ impl Sessions {
         if let Some(session) = open.filter(|session| session.id().principal == principal) {
             return Ok(Found::Session(session));
         }
-        let now = self.departed.follow(session, principal).await;
-        now.map(Found::WentOn)
+        if self.started.elapsed() < YOUNG {
+            self.departed.left(session, principal);
+        }
+        self.departed
+            .follow(session, principal)
+            .await
+            .map(Found::WentOn)
             .ok_or(FindError::Ended)
             .inspect_err(|error| self.refused(*error))
+    }
+
+    /// Where the client of a session went on whose replica is gone, which takes a moment.
+    pub async fn orphan(&self, session: &SessionKey, principal: Principal) -> Option<Arc<str>> {
+        self.departed.left(session, principal);
+        self.departed.follow(session, principal).await
     }
 
     /// Counts a message for a session that is not here.
@@ -283,7 +301,7 @@ impl Sessions {
                 .collect::<Vec<_>>()
             {
                 session.end().because(cause);
-                self.departed.left(session.id());
+                self.departed.left(&session.id().session, session.id().principal);
                 table.leaving.push(Arc::downgrade(&session));
                 released.push(session);
             }
@@ -354,7 +372,7 @@ impl Drop for Lease {
         // Outside the lock: the last holder's own drop takes time.
         let removed = self.sessions.table.lock().open.remove(&self.id.session);
         if removed.is_some() {
-            self.sessions.departed.left(&self.id);
+            self.sessions.departed.left(&self.id.session, self.id.principal);
         }
         drop(removed);
         let cause = self.end.cause();
