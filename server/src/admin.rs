@@ -62,7 +62,7 @@ async fn report(State(admin): State<Arc<Admin>>) -> Json<Report> {
     let keys = admin.sessions.keys().keys();
     Json(Report {
         sessions: admin.sessions.streams(),
-        calls: admin.metrics.sse_calls.get(),
+        calls: admin.metrics.sse.calls.get(),
         draining: admin.drain.is_draining(),
         drain_until: admin.drain.until(),
         sealing_key: keys.sealing().id.to_string(),

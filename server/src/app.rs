@@ -155,8 +155,10 @@ impl Server {
         let owner = owner(&settings, peer.as_ref())?;
         let limit = http.max_sessions;
         let sessions = Arc::new(Sessions::new(owner, keys.clone(), limit, metrics.clone()));
-        let peers = peer.as_ref().map(|_| Arc::new(Peers::new(metrics.clone())));
-        let sse = Sse::new(&handler, Arc::clone(&sessions), peers, metrics.clone());
+        let peers = peer
+            .as_ref()
+            .map(|_| Arc::new(Peers::new(owner, metrics.clone())));
+        let sse = Sse::new(&handler, Arc::clone(&sessions), peers.clone(), metrics.clone());
         let transports = Transports {
             streamable: StreamableHttp::new(&handler, &shutdown.hard(), drain.give_up()),
             sse: sse.clone(),
@@ -197,8 +199,15 @@ impl Server {
                 drain.run(shutdown, sessions, metrics, closing, replica).await;
             }
         });
-        let peer_task =
-            peer.map(|listener| tokio::spawn(peer::serve(listener, sse, closing.clone(), shutdown.hard())));
+        let peer_task = peer.zip(peers).map(|(listener, peers)| {
+            tokio::spawn(peer::serve(
+                listener,
+                sse,
+                peers,
+                closing.clone(),
+                shutdown.hard(),
+            ))
+        });
         let options = Options {
             max_connections: http.max_connections,
             ..Options::default()

@@ -24,7 +24,12 @@ Environment, all optional:
   RATE_LIMIT            messages a second from one client address, bursts of twice that (default 100; 0 = off)
   MAX_SESSIONS          open SSE sessions (default 10000)
   MAX_CONNECTIONS       open connections (default 20000)
-  SESSION_KEY_FILE      32 bytes, raw or base64, that seal SSE session ids (default: made at start)
+  SESSION_KEY_FILE      32 bytes, raw or base64, that seal SSE session ids (default: made at start);
+                        FILE-next and FILE-previous beside it are accepted too
+  PEER_PORT             port where other replicas pass messages on (default 0 = off); needs the next two
+  POD_IP, POD_UID       address and uid of this replica's pod
+  DRAIN_SECONDS         how long open streams live on after SIGTERM (default 0)
+  DRAIN_IDLE_SECONDS    silence after which one may end earlier (default: never)
 
   JOB_PROVIDER          Auto (default: JSearch if there is a key), JSearch or Catalogue
   RAPIDAPI_KEY          your key for JSearch

@@ -7,8 +7,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -74,11 +74,13 @@ pub struct Drain(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     settings: DrainSettings,
-    draining: AtomicBool,
     /// Its end, when it has begun; the earliest that was asked for, before. Seconds since 1970.
     until: Mutex<Option<u64>>,
     shortened: Notify,
     give_up: CancellationToken,
+    begun: OnceLock<Instant>,
+    /// When a client last came, in milliseconds after the beginning.
+    last_request: AtomicU64,
 }
 
 impl Drain {
@@ -87,17 +89,18 @@ impl Drain {
     pub fn new(settings: DrainSettings) -> Self {
         Self(Arc::new(Inner {
             settings,
-            draining: AtomicBool::new(false),
             until: Mutex::default(),
             shortened: Notify::new(),
             give_up: CancellationToken::new(),
+            begun: OnceLock::new(),
+            last_request: AtomicU64::new(0),
         }))
     }
 
     /// Whether it has begun.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Acquire)
+        self.0.begun.get().is_some()
     }
 
     /// When its last streams end, in seconds since 1970; `None` before it has begun.
@@ -112,6 +115,17 @@ impl Drain {
         *at = Some(at.map_or(until, |before| before.min(until)));
         drop(at);
         self.0.shortened.notify_one();
+    }
+
+    /// Notes that a client came; says whether the drain has begun.
+    #[must_use]
+    pub fn request(&self) -> bool {
+        let Some(begun) = self.0.begun.get() else {
+            return false;
+        };
+        let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.last_request.store(millis, Ordering::Relaxed);
+        true
     }
 
     /// Cancelled when calls that are still in flight are to be answered "send it again".
@@ -132,8 +146,8 @@ impl Drain {
     ) {
         let start = Instant::now();
         self.shorten(unix(SystemTime::now() + self.0.settings.limit));
-        self.0.draining.store(true, Ordering::Release);
-        metrics.draining.set(1);
+        let _ = self.0.begun.set(start);
+        metrics.sse.draining.set(1);
         tracing::info!(
             streams = sessions.streams(),
             until = self.until(),
@@ -182,6 +196,12 @@ impl Drain {
         if linger && !rest.is_empty() {
             sleep(HOLD).await;
         }
+        // What tells whether `accept` is long enough: nobody should come near its end.
+        tracing::info!(
+            last_request_ms = self.0.last_request.load(Ordering::Relaxed),
+            took_ms = start.elapsed().as_millis(),
+            "drained"
+        );
         closing.cancel();
 
         sleep_until(end + self.0.settings.finish).await;
@@ -222,7 +242,7 @@ mod tests {
         drain.shorten(2000);
         drain.shorten(3000);
         assert_eq!(drain.until(), None, "it has not begun");
-        drain.0.draining.store(true, Ordering::Release);
+        drain.0.begun.set(Instant::now()).expect("not yet");
         assert_eq!(drain.until(), Some(2000));
         drain.shorten(1000);
         assert_eq!(drain.until(), Some(1000));

@@ -74,7 +74,7 @@ async fn a_refusal_of_the_owner_is_the_refusal() {
 }
 
 #[tokio::test]
-async fn a_session_of_a_replica_that_is_gone_is_404_at_once() {
+async fn a_session_of_a_replica_that_is_gone_is_404_unless_its_client_comes() {
     let replicas = Replicas::new();
     let (one, two) = (replicas.start(1).await, replicas.start(2).await);
     let stream = Stream::open(&one).await;
@@ -87,7 +87,7 @@ async fn a_session_of_a_replica_that_is_gone_is_404_at_once() {
         message.contains("gone") && message.contains("GET /sse"),
         "{message}"
     );
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(5), "held for a moment");
     two.until_metric("iam_mcp_forwarded_calls_total{outcome=\"gone\"} 1")
         .await;
 }

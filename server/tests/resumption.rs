@@ -88,3 +88,27 @@ async fn what_is_no_last_event_of_ours_opens_a_session_like_any_other() {
             .contains("iam_mcp_sse_sessions_resumed_total 0")
     );
 }
+
+/// Must show 5: a replica is killed, and a client sends before it is back.
+#[tokio::test]
+async fn a_message_for_a_killed_replica_waits_for_the_client_too() {
+    let replicas = Replicas::new();
+    let (one, two, three) = (
+        replicas.start(1).await,
+        replicas.start(2).await,
+        replicas.start(3).await,
+    );
+    let mut stream = Stream::open(&one).await;
+    // Messages that went by way of both are how these two know of each other.
+    for server in [&two, &three, &two] {
+        stream.ask(server, &ping(1)).await;
+    }
+    one.shutdown.force();
+    one.ended().await;
+    let late = tokio::spawn(two.post(&stream.endpoint, &ping(2)).send());
+    two.until_metric("iam_mcp_forwarded_calls_total{outcome=\"gone\"} 1")
+        .await;
+    let mut again = stream.resume(&three).await;
+    assert_eq!(again.message().await["id"], 2);
+    assert_eq!(late.await.expect("ran").expect("answered").status(), 202);
+}

@@ -10,6 +10,7 @@
 )]
 
 mod autoscaling;
+mod door;
 mod idle;
 mod jsearch;
 mod lifecycle;
@@ -17,6 +18,7 @@ mod path;
 mod roles;
 mod rollout;
 mod rotation;
+mod scale_down;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -12,8 +12,10 @@ use crate::drain::Drain;
 
 /// The layer.
 pub async fn layer(State(drain): State<Drain>, request: Request, next: Next) -> Response {
+    let draining = drain.request();
     let mut response = next.run(request).await;
-    if drain.is_draining() {
+    // Also where it began meanwhile.
+    if draining || drain.is_draining() {
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -3,9 +3,11 @@
 //!
 //! On a port of its own, HTTP/1.1 inside an encrypted channel ([`channel`]) whose other end has proved, before
 //! it is sent anything, that it is the pod that is meant and knows the key: pods' addresses are used again, by
-//! pods of other tenants too. [`pool`] is the sending side, [`serve`] the receiving one.
+//! pods of other tenants too. [`pool`] is the sending side, [`serve`] the
+//! receiving one; [`known`] remembers who there is.
 
 pub mod channel;
+pub mod known;
 pub mod pool;
 pub mod serve;
 
@@ -19,6 +21,9 @@ const WENT_ON: &str = "/went-on";
 
 /// Which session is meant; in an answer of [`MESSAGE`], where its client has gone on.
 const SESSION: HeaderName = HeaderName::from_static("x-iam-mcp-session");
+
+/// Who passes the message on; in an answer, whom the other side knows.
+const REPLICAS: HeaderName = HeaderName::from_static("x-iam-mcp-replicas");
 
 /// Whose session it is.
 const PRINCIPAL: HeaderName = HeaderName::from_static("x-iam-mcp-principal");

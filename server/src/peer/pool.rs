@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
+use futures::future::join_all;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -18,13 +19,16 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{MESSAGE, PRINCIPAL, SESSION, WENT_ON, channel};
+use super::{
+    MESSAGE, PRINCIPAL, REPLICAS, SESSION, WENT_ON, channel,
+    known::{self, Known},
+};
 use crate::{
     hex,
     http::refusal::{Refusal, RefusalCode},
     keyring::{Key, KeyId},
     metrics::{Forward, Metrics},
-    transport::sse::session_id::SessionId,
+    transport::sse::session_id::{Owner, SessionId},
 };
 
 /// Time for a connection and its handshake. A pod that is there answers in a few milliseconds.
@@ -92,6 +96,9 @@ impl Error {
 /// The other replicas, as far as connections to them are open.
 #[derive(Debug)]
 pub struct Peers {
+    /// This process, as the others reach it.
+    own: Owner,
+    known: Known,
     kept: Mutex<HashMap<Target, Vec<Kept>>>,
     under_way: Semaphore,
     metrics: Metrics,
@@ -112,10 +119,12 @@ struct Kept {
 }
 
 impl Peers {
-    /// Nobody is connected yet.
+    /// Nobody is known or connected yet.
     #[must_use]
-    pub fn new(metrics: Metrics) -> Self {
+    pub fn new(own: Owner, metrics: Metrics) -> Self {
         Self {
+            own,
+            known: Known::default(),
             kept: Mutex::default(),
             under_way: Semaphore::new(UNDER_WAY),
             metrics,
@@ -133,7 +142,7 @@ impl Peers {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Forwarded, Error> {
-        let timed = self.metrics.forward();
+        let timed = self.metrics.sse.forward();
         let sent = self.send(to, key, MESSAGE, headers, body).await;
         timed.ended(match &sent {
             Ok(answer) if answer.status().is_success() => Forward::Ok,
@@ -150,22 +159,39 @@ impl Peers {
         })
     }
 
-    /// Tells the replica that had a session that its client has gone on, as `now`. Nothing is lost if it does
-    /// not hear it, but for messages that came late.
-    pub async fn went_on(&self, before: &SessionId, key: &Arc<Key>, now: &str) {
-        let headers = HeaderMap::new();
-        let told = self
-            .send(
-                before,
-                key,
-                WENT_ON,
-                &headers,
-                Bytes::copy_from_slice(now.as_bytes()),
-            )
-            .await;
-        if let Err(error) = told {
-            tracing::debug!(%error, "the replica that had a session was not told where it went");
-        }
+    /// The other replicas, as far as they were heard of.
+    #[must_use]
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Tells the replica that had a session that its client has gone on, as `now`; whether that one knew of it.
+    pub async fn tell_owner(&self, before: &SessionId, key: &Arc<Key>, now: &str) -> bool {
+        let told = self.tell(before, key, now).await;
+        told.is_ok_and(|status| status.is_success())
+    }
+
+    /// Tells all other replicas that are known, where the one that had the session is gone or was started anew: one
+    /// of them may hold a message. What is not heard loses nothing else.
+    pub async fn tell_all(&self, before: &SessionId, key: &Arc<Key>, now: &str) {
+        let others = self
+            .known
+            .all()
+            .into_iter()
+            .filter(|owner| owner.uid != before.owner.uid);
+        let told = others.map(|owner| async move {
+            let elsewhere = SessionId { owner, ..*before };
+            if let Err(error) = self.tell(&elsewhere, key, now).await {
+                tracing::debug!(%error, "a replica was not told where a session went");
+            }
+        });
+        join_all(told).await;
+    }
+
+    async fn tell(&self, to: &SessionId, key: &Arc<Key>, now: &str) -> Result<StatusCode, Error> {
+        let body = Bytes::copy_from_slice(now.as_bytes());
+        let told = self.send(to, key, WENT_ON, &HeaderMap::new(), body).await?;
+        Ok(told.status())
     }
 
     async fn send(
@@ -182,7 +208,7 @@ impl Peers {
             uid: to.owner.uid,
             key: key.id,
         };
-        let mut request = request(to, path, headers, body).map_err(|_| Error::Gone)?;
+        let mut request = self.request(to, path, headers, body).map_err(|_| Error::Gone)?;
         // One that was kept may have been closed meanwhile; then nothing was sent, and a new one is made.
         while let Some(mut sender) = self.take(&target) {
             match timeout(ANSWER, sender.try_send_request(request)).await {
@@ -194,11 +220,36 @@ impl Peers {
                 Err(_) => return Err(Error::Unreachable),
             }
         }
-        let mut sender = connect(&target, key).await?;
+        let mut sender = connect(&target, key).await.inspect_err(|error| {
+            if *error == Error::Gone {
+                self.known.gone(&to.owner);
+            }
+        })?;
         match timeout(ANSWER, sender.send_request(request)).await {
             Ok(Ok(answer)) => self.read(target, sender, answer).await,
             Ok(Err(_)) | Err(_) => Err(Error::Unreachable),
         }
+    }
+
+    fn request(
+        &self,
+        to: &SessionId,
+        path: &'static str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, axum::http::Error> {
+        let mut request = Request::post(path)
+            .header(header::HOST, HeaderValue::from_static("replica"))
+            .header(SESSION, hex::encode(&to.session))
+            .header(PRINCIPAL, hex::encode(to.principal.as_bytes()))
+            .header(REPLICAS, known::write(&[self.own]))
+            .body(Full::new(body))?;
+        for name in PASSED_ON {
+            if let Some(value) = headers.get(&name) {
+                request.headers_mut().insert(name, value.clone());
+            }
+        }
+        Ok(request)
     }
 
     async fn read(
@@ -213,6 +264,21 @@ impl Peers {
             return Err(Error::Unreachable);
         };
         self.keep(target, sender);
+        let others = head.headers.get(REPLICAS).and_then(|text| text.to_str().ok());
+        let answered = Owner {
+            uid: target.uid,
+            address: Some(target.address),
+        };
+        for replica in others
+            .map(known::read)
+            .unwrap_or_default()
+            .iter()
+            .chain([&answered])
+        {
+            if replica.uid != self.own.uid {
+                self.known.heard(replica);
+            }
+        }
         let mut response = Response::new(Body::from(body.to_bytes()));
         *response.status_mut() = head.status;
         for name in [header::CONTENT_TYPE, header::RETRY_AFTER, SESSION] {
@@ -250,25 +316,6 @@ impl Peers {
             });
         }
     }
-}
-
-fn request(
-    to: &SessionId,
-    path: &'static str,
-    headers: &HeaderMap,
-    body: Bytes,
-) -> Result<Request<Full<Bytes>>, axum::http::Error> {
-    let mut request = Request::post(path)
-        .header(header::HOST, HeaderValue::from_static("replica"))
-        .header(SESSION, hex::encode(&to.session))
-        .header(PRINCIPAL, hex::encode(to.principal.as_bytes()))
-        .body(Full::new(body))?;
-    for name in PASSED_ON {
-        if let Some(value) = headers.get(&name) {
-            request.headers_mut().insert(name, value.clone());
-        }
-    }
-    Ok(request)
 }
 
 async fn connect(target: &Target, key: &Key) -> Result<SendRequest<Full<Bytes>>, Error> {

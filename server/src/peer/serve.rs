@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{MESSAGE, PRINCIPAL, SESSION, WENT_ON, channel};
+use super::{MESSAGE, PRINCIPAL, REPLICAS, SESSION, WENT_ON, channel, known, pool::Peers};
 use crate::{
     hex,
     http::{body, principal::Principal, refusal::Refusal},
@@ -36,7 +36,13 @@ const SILENCE: Duration = Duration::from_secs(75);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves other replicas until `stop`, then finishes what is under way; `hard` drops it.
-pub async fn serve(listener: TcpListener, sse: Sse, stop: CancellationToken, hard: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    sse: Sse,
+    peers: Arc<Peers>,
+    stop: CancellationToken,
+    hard: CancellationToken,
+) {
     let connections = TaskTracker::new();
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
@@ -51,11 +57,12 @@ pub async fn serve(listener: TcpListener, sse: Sse, stop: CancellationToken, har
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             continue;
         };
-        let (sse, stop, hard) = (sse.clone(), stop.clone(), hard.clone());
+        let (sse, peers) = (sse.clone(), Arc::clone(&peers));
+        let (stop, hard) = (stop.clone(), hard.clone());
         connections.spawn(async move {
             tokio::select! {
                 () = hard.cancelled() => {}
-                () = connection(stream, sse, stop) => {}
+                () = connection(stream, sse, peers, stop) => {}
             }
             drop(slot);
         });
@@ -65,7 +72,7 @@ pub async fn serve(listener: TcpListener, sse: Sse, stop: CancellationToken, har
     connections.wait().await;
 }
 
-async fn connection(stream: TcpStream, sse: Sse, stop: CancellationToken) {
+async fn connection(stream: TcpStream, sse: Sse, peers: Arc<Peers>, stop: CancellationToken) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -81,8 +88,15 @@ async fn connection(stream: TcpStream, sse: Sse, stop: CancellationToken) {
         Err(_) => return sse.stranger("silent"),
     };
     let service = service_fn(move |request: Request<Incoming>| {
-        let sse = sse.clone();
-        async move { Ok::<_, Infallible>(answer(&sse, request.map(Body::new)).await) }
+        let (sse, peers) = (sse.clone(), Arc::clone(&peers));
+        async move {
+            let others = acquaint(&peers, &request);
+            let mut response = answer(&sse, request.map(Body::new)).await;
+            if let Some(others) = others {
+                response.headers_mut().insert(REPLICAS, others);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut served = pin!(
         http1::Builder::new()
@@ -120,13 +134,27 @@ async fn answer(sse: &Sse, request: Request<Body>) -> Response {
             },
         },
         WENT_ON => {
-            if let Ok(now) = std::str::from_utf8(&content) {
-                sse.sessions().went_on(&session, principal, now);
+            let now = std::str::from_utf8(&content).unwrap_or_default();
+            if sse.sessions().went_on(&session, principal, now) {
+                StatusCode::NO_CONTENT.into_response()
+            } else {
+                StatusCode::NOT_FOUND.into_response()
             }
-            StatusCode::NO_CONTENT.into_response()
         }
         _ => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// Remembers who asks, and says whom this replica knows besides.
+fn acquaint(peers: &Peers, request: &Request<Incoming>) -> Option<HeaderValue> {
+    let asks = request.headers().get(REPLICAS)?.to_str().ok()?;
+    let asks = known::read(asks);
+    let mut others = peers.known().all();
+    others.retain(|other| asks.iter().all(|asking| asking.uid != other.uid));
+    for asking in &asks {
+        peers.known().heard(asking);
+    }
+    HeaderValue::from_str(&known::write(&others)).ok()
 }
 
 fn meant(request: &Request<Body>) -> Option<(SessionKey, Principal)> {

@@ -10,7 +10,7 @@ pub(crate) struct Stream {
     response: Response,
     buffer: String,
     pub(crate) endpoint: String,
-    /// What an EventSource would send when it connects again.
+    /// What an `EventSource` would send when it connects again.
     pub(crate) last_event_id: String,
     /// Comments, but for signs of life.
     pub(crate) comments: Vec<String>,
@@ -21,7 +21,7 @@ impl Stream {
         Self::of(server.get("/sse").send().await.expect("answered")).await
     }
 
-    /// Goes on with a session whose stream ended, as an EventSource does, on any server.
+    /// Goes on with a session whose stream ended, as an `EventSource` does, on any server.
     pub(crate) async fn resume(&self, server: &TestServer) -> Self {
         let request = server.get("/sse").header("Last-Event-ID", &self.last_event_id);
         Self::of(request.send().await.expect("answered")).await

@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
-use super::session_id::{SessionId, SessionKey};
+use super::session_id::SessionKey;
 use crate::http::principal::Principal;
 
 /// How long a session that left is remembered.
@@ -22,6 +22,9 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 /// How long a message for one waits for its client to come back: a client waits for `retry`, under a second,
 /// and then connects.
 pub const HOLD: Duration = Duration::from_secs(3);
+
+/// Sessions that are remembered.
+const MOST: usize = 50_000;
 
 /// Messages that may wait at a time.
 const HELD: usize = 1024;
@@ -48,33 +51,21 @@ struct Gone {
 
 impl Departed {
     /// Notes that a session left.
-    pub(super) fn left(&self, id: &SessionId) {
-        let mut table = self.table.lock();
-        let now = Instant::now();
-        while let Some((at, key)) = table.order.front().copied()
-            && now.duration_since(at) > REMEMBERED
-        {
-            table.order.pop_front();
-            table.gone.remove(&key);
-        }
-        let gone = Gone {
-            principal: id.principal,
-            now: None,
-        };
-        if table.gone.insert(id.session, gone).is_none() {
-            table.order.push_back((now, id.session));
-        }
+    pub(super) fn left(&self, session: &SessionKey, principal: Principal) {
+        self.table.lock().entry(session, principal);
     }
 
-    /// Notes that the client of a session went on as `now`; whether such a session left lately.
+    /// Notes that the client of a session went on as `now`; says whether that session was known to have left. It is
+    /// noted in any case: a message for it may be on its way here.
     pub(super) fn went_on(&self, session: &SessionKey, principal: Principal, now: &str) -> bool {
         let known = {
             let mut table = self.table.lock();
-            let gone = table
-                .gone
-                .get_mut(session)
-                .filter(|gone| gone.principal == principal);
-            gone.map(|gone| gone.now = Some(now.into())).is_some()
+            let known = table.gone.contains_key(session);
+            let gone = table.entry(session, principal);
+            if gone.principal == principal {
+                gone.now = Some(now.into());
+            }
+            known
         };
         self.news.notify_waiters();
         known
@@ -114,6 +105,22 @@ impl Departed {
     }
 }
 
+impl Table {
+    /// The entry of a session, new if need be; those that are too old are forgotten.
+    fn entry(&mut self, session: &SessionKey, principal: Principal) -> &mut Gone {
+        let now = Instant::now();
+        while let Some((at, key)) = self.order.front().copied()
+            && (now.duration_since(at) > REMEMBERED || self.order.len() > MOST)
+        {
+            self.order.pop_front();
+            self.gone.remove(&key);
+        }
+        self.gone.entry(*session).or_insert_with(|| {
+            self.order.push_back((now, *session));
+            Gone { principal, now: None }
+        })
+    }
+}
 /// A place among the messages that wait.
 struct Place<'a>(&'a AtomicUsize);
 
@@ -133,7 +140,10 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::session_id::Owner, *};
+    use super::{
+        super::session_id::{Owner, SessionId},
+        *,
+    };
 
     fn id() -> SessionId {
         let owner = Owner {
@@ -152,7 +162,7 @@ mod tests {
             None,
             "never here"
         );
-        departed.left(&id);
+        departed.left(&id.session, id.principal);
         let start = Instant::now();
         assert_eq!(departed.follow(&id.session, id.principal).await, None);
         assert_eq!(start.elapsed().as_secs(), HOLD.as_secs());
@@ -173,19 +183,37 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_else_learns_or_says_where_it_went() {
         let (departed, id, other) = (Departed::default(), id(), Principal::from_bytes([7; 16]));
-        departed.left(&id);
-        assert!(!departed.went_on(&id.session, other, "elsewhere"));
+        departed.left(&id.session, id.principal);
+        departed.went_on(&id.session, other, "elsewhere");
         assert!(departed.went_on(&id.session, id.principal, "there"));
         assert_eq!(departed.follow(&id.session, other).await, None);
+        assert_eq!(
+            departed.follow(&id.session, id.principal).await.as_deref(),
+            Some("there")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn news_may_come_before_the_message() {
+        let (departed, id) = (Departed::default(), id());
+        assert!(
+            !departed.went_on(&id.session, id.principal, "there"),
+            "not one of ours"
+        );
+        departed.left(&id.session, id.principal);
+        assert_eq!(
+            departed.follow(&id.session, id.principal).await.as_deref(),
+            Some("there")
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn old_ones_are_forgotten_and_waiting_is_bounded() {
         let departed = Departed::default();
         let first = id();
-        departed.left(&first);
+        departed.left(&first.session, first.principal);
         tokio::time::advance(REMEMBERED * 2).await;
-        departed.left(&id());
+        departed.left(&id().session, Principal::ANONYMOUS);
         assert_eq!(departed.table.lock().gone.len(), 1);
         let places: Vec<_> = (0..HELD)
             .map(|_| Place::take(&departed.held).expect("a place"))

@@ -43,7 +43,7 @@ use crate::{
     },
     mcp::{Eras, Handler},
     metrics::Metrics,
-    peer::pool::{Forwarded, Peers},
+    peer::pool::{Error, Forwarded, Peers},
 };
 
 /// Tells nginx and its like to pass events on as they come.
@@ -52,7 +52,7 @@ const UNBUFFERED: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("no"),
 );
 
-/// What an EventSource sends when it connects again: the id of the last event that had one.
+/// What an `EventSource` sends when it connects again: the id of the last event that had one.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Places that a message may be sent on to: its session may have moved once since.
@@ -103,6 +103,7 @@ impl Sse {
     /// Counts a connection of somebody who is no replica.
     pub fn stranger(&self, cause: &'static str) {
         self.metrics
+            .sse
             .strangers
             .get_or_create(&vec![("cause", cause)])
             .inc();
@@ -129,12 +130,19 @@ impl Sse {
             Err(error) => return Refusal::unavailable(error.to_string()).into(),
         };
         if let Some((key, before)) = before {
-            if before.owner.uid == self.sessions.owner().uid {
-                self.sessions.went_on(&before.session, principal, &opened.id);
-            } else if let Some(peers) = self.peers.clone() {
-                // Beside the answer: the replica may be gone.
-                tokio::spawn(async move { peers.went_on(&before, &key, &opened.id).await });
-            }
+            let (sessions, peers, now) = (Arc::clone(&self.sessions), self.peers.clone(), opened.id);
+            // Beside the answer: the replica may be gone.
+            tokio::spawn(async move {
+                let was_here = before.owner.uid == sessions.owner().uid;
+                let told = match &peers {
+                    _ if was_here => sessions.went_on(&before.session, principal, &now),
+                    Some(peers) => peers.tell_owner(&before, &key, &now).await,
+                    None => false,
+                };
+                if let Some(peers) = peers.filter(|_| !told) {
+                    peers.tell_all(&before, &key, &now).await;
+                }
+            });
         }
         event_stream(Body::new(opened.stream))
     }
@@ -168,6 +176,11 @@ impl Sse {
                     match peers.forward(&id, &key, &head.headers, body.clone()).await {
                         Ok(Forwarded::Answer(response)) => return response,
                         Ok(Forwarded::WentOn(now)) => now.into(),
+                        // Its client may be on the way to another replica.
+                        Err(Error::Gone) => match self.sessions.orphan(&id.session, principal).await {
+                            Some(now) => now,
+                            None => return Refusal::from(Error::Gone).into(),
+                        },
                         Err(error) => return Refusal::from(error).into(),
                     }
                 }

@@ -8,6 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 use rmcp::model::InitializeRequestParams;
+use tokio::time::Instant;
 
 use super::{
     departed::Departed,
@@ -23,6 +24,10 @@ use crate::{
     metrics::Metrics,
 };
 
+/// A process that is younger may have taken the place of one that was killed, in the same pod: a session that it
+/// does not know may be of that one.
+const YOUNG: Duration = Duration::from_mins(1);
+
 /// All open sessions, by their key.
 #[derive(Debug)]
 pub struct Sessions {
@@ -30,6 +35,7 @@ pub struct Sessions {
     keys: KeyRing,
     table: Mutex<Table>,
     departed: Departed,
+    started: Instant,
     limit: usize,
     metrics: Metrics,
 }
@@ -140,6 +146,7 @@ impl Sessions {
             keys,
             table: Mutex::default(),
             departed: Departed::default(),
+            started: Instant::now(),
             limit,
             metrics,
         }
@@ -179,10 +186,10 @@ impl Sessions {
             }
             table.open.insert(id.session, session);
         }
-        self.metrics.sessions_opened.inc();
-        self.metrics.streams_open.inc();
+        self.metrics.sse.opened.inc();
+        self.metrics.sse.streams.inc();
         if resumed {
-            self.metrics.sessions_resumed.inc();
+            self.metrics.sse.resumed.inc();
         }
         let lease = Lease {
             sessions: Arc::clone(self),
@@ -236,19 +243,28 @@ impl Sessions {
         if let Some(session) = open.filter(|session| session.id().principal == principal) {
             return Ok(Found::Session(session));
         }
-        let now = self.departed.follow(session, principal).await;
-        now.map(Found::WentOn)
+        if self.started.elapsed() < YOUNG {
+            self.departed.left(session, principal);
+        }
+        self.departed
+            .follow(session, principal)
+            .await
+            .map(Found::WentOn)
             .ok_or(FindError::Ended)
             .inspect_err(|error| self.refused(*error))
     }
 
-    /// Whether a session is here, or has just left.
-    ///
-    /// # Errors
-    /// When it never was, or long ago; counted by cause.
+    /// Where the client of a session went on whose replica is gone, which takes a moment.
+    pub async fn orphan(&self, session: &SessionKey, principal: Principal) -> Option<Arc<str>> {
+        self.departed.left(session, principal);
+        self.departed.follow(session, principal).await
+    }
+
+    /// Counts a message for a session that is not here.
     pub fn refused(&self, error: FindError) {
         self.metrics
-            .sessions_refused
+            .sse
+            .refused
             .get_or_create(&vec![("cause", error.category())])
             .inc();
     }
@@ -285,7 +301,7 @@ impl Sessions {
                 .collect::<Vec<_>>()
             {
                 session.end().because(cause);
-                self.departed.left(session.id());
+                self.departed.left(&session.id().session, session.id().principal);
                 table.leaving.push(Arc::downgrade(&session));
                 released.push(session);
             }
@@ -324,7 +340,7 @@ impl Sessions {
     /// How many streams are open, those included whose last calls are being answered.
     #[must_use]
     pub fn streams(&self) -> i64 {
-        self.metrics.streams_open.get()
+        self.metrics.sse.streams.get()
     }
 }
 
@@ -356,15 +372,16 @@ impl Drop for Lease {
         // Outside the lock: the last holder's own drop takes time.
         let removed = self.sessions.table.lock().open.remove(&self.id.session);
         if removed.is_some() {
-            self.sessions.departed.left(&self.id);
+            self.sessions.departed.left(&self.id.session, self.id.principal);
         }
         drop(removed);
         let cause = self.end.cause();
         self.end.now(cause);
-        self.sessions.metrics.streams_open.dec();
+        self.sessions.metrics.sse.streams.dec();
         self.sessions
             .metrics
-            .sessions_ended
+            .sse
+            .ended
             .get_or_create(&vec![("cause", cause.category())])
             .inc();
     }
@@ -393,9 +410,9 @@ pub(super) mod tests {
         }
     }
 
-    fn here(place: Place) -> SessionKey {
+    fn here(place: &Place) -> SessionKey {
         match place {
-            Place::Here(key) => key,
+            Place::Here(key) => *key,
             Place::There(..) => panic!("it is ours"),
         }
     }
@@ -416,7 +433,7 @@ pub(super) mod tests {
         let opened = sessions.open(anybody()).expect("room");
         sessions.refuse_new();
         assert_eq!(sessions.open(anybody()).err(), Some(OpenError::Closed));
-        let key = here(sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
+        let key = here(&sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
         assert!(matches!(
             sessions.find(&key, Principal::ANONYMOUS).await,
             Ok(Found::Session(_))
@@ -427,7 +444,7 @@ pub(super) mod tests {
     async fn a_session_is_there_for_its_principal_alone() {
         let sessions = sessions(10);
         let opened = sessions.open(anybody()).expect("room");
-        let key = here(sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
+        let key = here(&sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
         assert_eq!(
             sessions.locate(&opened.id, OTHER).err(),
             Some(FindError::Principal)
@@ -444,7 +461,7 @@ pub(super) mod tests {
     async fn an_ended_session_says_so_unless_its_client_goes_on() {
         let sessions = sessions(10);
         let opened = sessions.open(anybody()).expect("room");
-        let key = here(sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
+        let key = here(&sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
         drop(opened);
         let found = sessions.find(&key, Principal::ANONYMOUS).await;
         assert_eq!(found.err(), Some(FindError::Ended));
@@ -459,9 +476,9 @@ pub(super) mod tests {
     async fn idle_sessions_can_be_let_go_of_and_busy_ones_stay() {
         let sessions = sessions(10);
         let opened = sessions.open(anybody()).expect("room");
-        sessions.release_idle(Duration::from_secs(3600));
+        sessions.release_idle(Duration::from_hours(1));
         assert_eq!(sessions.open_now().len(), 1);
-        let key = here(sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
+        let key = here(&sessions.locate(&opened.id, Principal::ANONYMOUS).expect("ours"));
         let Ok(Found::Session(session)) = sessions.find(&key, Principal::ANONYMOUS).await else {
             panic!("it is open")
         };

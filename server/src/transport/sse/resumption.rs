@@ -1,6 +1,6 @@
 //! What a client needs to go on with a session over a new stream, on any replica.
 //!
-//! It comes to the client as the `id` of events, which an EventSource sends back as `Last-Event-ID` when it
+//! It comes to the client as the `id` of events, which an `EventSource` sends back as `Last-Event-ID` when it
 //! connects again by itself. Inside stands the session's id and what the client said in `initialize`, sealed:
 //! nothing is stored, and the client need not say it again.
 

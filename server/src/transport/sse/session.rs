@@ -235,7 +235,7 @@ impl Session {
         let token = self.end.token.child_token();
         calls.insert(id.clone(), token.clone());
         self.active.store(unix_now(), Ordering::Relaxed);
-        self.metrics.sse_calls.inc();
+        self.metrics.sse.calls.inc();
         Ok(Call {
             session: Arc::clone(self),
             id,
@@ -295,7 +295,7 @@ impl Drop for Call {
     fn drop(&mut self) {
         self.answered();
         self.session.active.store(unix_now(), Ordering::Relaxed);
-        self.session.metrics.sse_calls.dec();
+        self.session.metrics.sse.calls.dec();
     }
 }
 

@@ -1,12 +1,16 @@
 //! What `/metrics` shows. Every label has few values, whatever clients send.
 
+mod sse;
+
 use std::{sync::Arc, time::Instant};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    metrics::{counter::Counter, family::Family, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
+
+pub use self::sse::{Forward, Forwarding, SseMetrics};
 
 /// One or two labels, by name.
 pub type Labels = Vec<(&'static str, &'static str)>;
@@ -28,26 +32,8 @@ pub struct Inner {
     pub tool_calls: Family<Labels, Counter>,
     /// Seconds a call took, by `tool`.
     pub tool_duration: Durations,
-    /// SSE sessions opened.
-    pub sessions_opened: Counter,
-    /// SSE sessions ended, by `cause`.
-    pub sessions_ended: Family<Labels, Counter>,
-    /// SSE messages for a session that is not here, by `cause`.
-    pub sessions_refused: Family<Labels, Counter>,
-    /// SSE streams open now.
-    pub streams_open: Gauge,
-    /// Calls in flight in SSE sessions.
-    pub sse_calls: Gauge,
-    /// SSE sessions that clients went on with over a new stream.
-    pub sessions_resumed: Counter,
-    /// 1 while the server drains.
-    pub draining: Gauge,
-    /// Messages passed on to other replicas, by `outcome`.
-    pub forwarded: Family<Labels, Counter>,
-    /// Seconds until another replica had taken or refused a message.
-    pub forward_duration: Histogram,
-    /// Connections on the port for replicas of somebody who is none, by `cause`.
-    pub strangers: Family<Labels, Counter>,
+    /// Sessions of the older transport, and replicas.
+    pub sse: SseMetrics,
     /// Requests to job providers, by `provider` and `outcome`.
     pub provider_calls: Family<Labels, Counter>,
     /// Messages refused by the rate limit.
@@ -90,17 +76,7 @@ impl Metrics {
             http_duration: Family::new_with_constructor(durations),
             tool_calls: Family::default(),
             tool_duration: Family::new_with_constructor(durations),
-            sessions_opened: Counter::default(),
-            sessions_ended: Family::default(),
-            sessions_refused: Family::default(),
-            streams_open: Gauge::default(),
-            sse_calls: Gauge::default(),
-            sessions_resumed: Counter::default(),
-            draining: Gauge::default(),
-            forwarded: Family::default(),
-            // A message to the next machine and back, to the longest that one is held.
-            forward_duration: Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.3, 1.0, 3.0]),
-            strangers: Family::default(),
+            sse: SseMetrics::default(),
             provider_calls: Family::default(),
             rate_limited: Counter::default(),
             auth_refused: Family::default(),
@@ -130,57 +106,7 @@ impl Metrics {
             Unit::Seconds,
             metrics.tool_duration.clone(),
         );
-        r.register(
-            "sse_sessions_opened",
-            "SSE sessions opened",
-            metrics.sessions_opened.clone(),
-        );
-        r.register(
-            "sse_sessions_ended",
-            "SSE sessions ended",
-            metrics.sessions_ended.clone(),
-        );
-        r.register(
-            "sse_messages_without_session",
-            "SSE messages for a session that is not here",
-            metrics.sessions_refused.clone(),
-        );
-        r.register(
-            "sse_streams_open",
-            "SSE streams open now",
-            metrics.streams_open.clone(),
-        );
-        r.register(
-            "sse_calls",
-            "Calls in flight in SSE sessions",
-            metrics.sse_calls.clone(),
-        );
-        r.register(
-            "sse_sessions_resumed",
-            "SSE sessions that clients went on with over a new stream",
-            metrics.sessions_resumed.clone(),
-        );
-        r.register(
-            "draining",
-            "Whether the server was told to stop and still serves open streams",
-            metrics.draining.clone(),
-        );
-        r.register(
-            "forwarded_calls",
-            "Messages passed on to the replica that has their session",
-            metrics.forwarded.clone(),
-        );
-        r.register_with_unit(
-            "forward_duration",
-            "Time until another replica had taken or refused a message",
-            Unit::Seconds,
-            metrics.forward_duration.clone(),
-        );
-        r.register(
-            "peer_strangers",
-            "Connections on the port for replicas of somebody who is none",
-            metrics.strangers.clone(),
-        );
+        metrics.sse.register(r);
         r.register(
             "provider_calls",
             "Requests to job providers",
@@ -199,15 +125,6 @@ impl Metrics {
         (Self(Arc::new(metrics)), registry)
     }
 
-    /// Starts timing a message on its way to another replica.
-    #[must_use]
-    pub fn forward(&self) -> Forwarding {
-        Forwarding {
-            metrics: self.clone(),
-            start: Instant::now(),
-        }
-    }
-
     /// Starts timing a call of `tool`, which must be one of the server's own names.
     #[must_use]
     pub fn tool_call(&self, tool: &'static str) -> ToolCall {
@@ -217,48 +134,6 @@ impl Metrics {
             start: Instant::now(),
             outcome: "cancelled",
         }
-    }
-}
-
-/// How a message that was passed on ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forward {
-    /// The owner took it.
-    Ok,
-    /// The owner refused it.
-    Refused,
-    /// The owner is gone.
-    Gone,
-    /// The owner was not reached, or the connection broke.
-    Unreachable,
-    /// Too many were under way.
-    Busy,
-}
-
-/// A message on its way to another replica.
-#[derive(Debug)]
-pub struct Forwarding {
-    metrics: Metrics,
-    start: Instant,
-}
-
-impl Forwarding {
-    /// Says how it ended.
-    pub fn ended(self, outcome: Forward) {
-        let outcome = match outcome {
-            Forward::Ok => "ok",
-            Forward::Refused => "refused",
-            Forward::Gone => "gone",
-            Forward::Unreachable => "unreachable",
-            Forward::Busy => "busy",
-        };
-        self.metrics
-            .forward_duration
-            .observe(self.start.elapsed().as_secs_f64());
-        self.metrics
-            .forwarded
-            .get_or_create(&vec![("outcome", outcome)])
-            .inc();
     }
 }
 
