@@ -8,11 +8,11 @@ RIVALS_TARGET=${CARGO_TARGET_DIR:-$ROOT/target}/rivals
 
 archive_tool() { python3 "$HERE/driver/images.py" "$@"; }
 
-# our_images: sets OUR_IMAGE, OUR_OTHER_IMAGE and OUR_OPERATOR_IMAGE.
+# our_images FILE: builds them, or takes those in what ops/images printed to FILE. Sets OUR_IMAGE, OUR_OTHER_IMAGE and OUR_OPERATOR_IMAGE.
 # shellcheck disable=SC2034 # read by the scripts that source this file
 our_images() {
   local lines server operator
-  lines=$("$ROOT/ops/images") || die "the images could not be built"
+  if [ -n "$1" ]; then lines=$(cat "$1"); else lines=$("$ROOT/ops/images"); fi || die "our images are not to be had"
   read -r OUR_IMAGE server <<<"$(printf '%s\n' "$lines" | grep "^$SERVER_IMAGE:")"
   read -r OUR_OPERATOR_IMAGE operator <<<"$(printf '%s\n' "$lines" | grep "^$OPERATOR_IMAGE:")"
   OUR_OTHER_IMAGE=$OUR_IMAGE-variant
