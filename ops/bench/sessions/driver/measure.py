@@ -87,6 +87,7 @@ class Run:
             self.client = Client(words, errors)
             try:
                 self.all_opened()
+                say((self.out / "load.log").read_text().strip())
                 for name in self.plan.phases:
                     self.phase(name)
                 self.record(self.client.phase("last calls"), "between")
