@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034 # variables are read by the files that source this one
 # What the proxies share: the Ingress and the pods behind it, a network namespace on the cluster's bridge, the watch.
-# The caller sets PROXY and OCTET, and has the functions write_config, start_proxy and reload_proxy.
+# The caller sets PROXY and OCTET, and has the functions write_config, start_proxy, pods_changed and tell_unhappy.
 
 # shellcheck source-path=SCRIPTDIR source=../../../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../../lib/common.sh"
@@ -39,21 +39,24 @@ parse_arguments() {
   PROXY_VETH=kv${SLOT}$PROXY
 }
 
-# need_daemon COMMAND PACKAGE: as need_command, but the package's own service is not started: it would listen on all
-# addresses of the machine.
-need_daemon() {
-  local policy=/usr/sbin/policy-rc.d
-  ! have "$1" || return 0
-  if have apt-get && [ "$(id -u)" = 0 ] && [ ! -e $policy ]; then
+# install_quietly PACKAGE: without starting a service of its: it would listen on all addresses of the machine.
+install_quietly() {
+  local policy=/usr/sbin/policy-rc.d log=$CACHE_DIR/packages.log made=no
+  have apt-get || die "the Debian package $1 is missing."
+  if [ ! -e $policy ]; then
     on_exit "rm -f $policy"
     printf '#!/bin/sh\nexit 101\n' >$policy
     chmod 755 $policy
-    need_command "$1" "$2" >&2
-    rm -f $policy
-  else
-    need_command "$1" "$2" >&2
+    made=yes
   fi
+  step "installing the Debian package $1" >&2
+  mkdir -p "$CACHE_DIR"
+  apt_install "$log" "$1" || die "the Debian package $1 could not be installed" "The log: $log"
+  [ $made = no ] || rm -f $policy
 }
+
+need_daemon() { have "$1" || install_quietly "$2"; }
+need_file() { [ -e "$1" ] || install_quietly "$2"; }
 
 ours() { kubectl --namespace "$KUBE_NAMESPACE" "$@"; }
 
@@ -136,7 +139,8 @@ sort_pods() {
   while read -r service port name; do
     find "$DIR/slices" -type f -exec cat {} + | awk -v service="$service" -v name="$name" '$1 == service {
       for (i = 2; i <= NF; i++) { split($i, part, "/"); if (part[1] != "false" && part[2] == name) print part[3] } }' |
-      sort -u >"$DIR/pods/$(backend_name "$service" "$port")"
+      sort -u >"$DIR/pods.new"
+    put "$DIR/pods/$(backend_name "$service" "$port")" <"$DIR/pods.new" # in one go: it may be read just now
   done <"$DIR/ports"
 }
 
@@ -192,22 +196,25 @@ stop_proxy() {
 # last_words: what it logged last.
 last_words() { tail -n 3 "$DIR/error.log" 2>/dev/null || true; }
 
-tell_pods() { step "$PROXY: pods $(cat "$DIR"/pods/* | tr '\n' ' ')" >&2; }
+all_pods() { cat "$DIR"/pods/*; }
+tell_pods() { step "$PROXY: pods $(all_pods | tr '\n' ' ')" >&2; }
 
 answers() { (exec 3<>"/dev/tcp/$PROXY_IP/80") 2>/dev/null; }
 
-# follow: keeps the configuration as the EndpointSlices are, until a signal comes.
+# follow: keeps the proxy's pods as the EndpointSlices are, until a signal comes.
 follow() {
+  local known now
+  known=$(all_pods)
   while :; do
     kill -0 "$WATCH" 2>/dev/null || start_watch # it ends after some time, and when the API server does
     proxy_runs || die "$PROXY ended" "$(last_words)"
     read_changes || continue
     sort_pods
-    write_config >"$DIR/config.new"
-    if cmp -s "$DIR/config.new" "$DIR/config"; then continue; fi
+    now=$(all_pods)
+    [ "$now" != "$known" ] || continue
+    known=$now
     tell_pods
-    cp "$DIR/config.new" "$DIR/config"
-    reload_proxy || warn "$PROXY does not take the new configuration: $(last_words)"
+    pods_changed || warn "$PROXY does not take the new configuration: $(last_words)"
   done
 }
 

@@ -191,6 +191,18 @@ class Holder:
         await asyncio.wait(tasks, timeout=2)
 
 
-# It logs a traceback for each connection that ends; here they are counted.
-logging.disable(logging.CRITICAL)
-asyncio.run(Holder(arguments()).run())
+class Heard(logging.Handler):
+    """What the library logs and tells no caller: an error of a POST, after which it only stops sending."""
+
+    def __init__(self, events: Events) -> None:
+        super().__init__(logging.ERROR)
+        self.events = events
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self.events.note(-1, "logged", what=record.getMessage(), why=reason_of(error) if error else "")
+
+
+holder = Holder(arguments())
+logging.basicConfig(handlers=[Heard(holder.events)], level=logging.ERROR)
+asyncio.run(holder.run())
