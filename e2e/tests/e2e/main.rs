@@ -12,6 +12,7 @@
 mod autoscaling;
 mod idle;
 mod jsearch;
+mod kill;
 mod lifecycle;
 mod path;
 mod roles;
