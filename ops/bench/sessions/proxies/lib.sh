@@ -102,6 +102,12 @@ $(cut -d ' ' -f 3,4 "$DIR/routes" | sort -u)
 END
 }
 
+# kubectl writes a line in pieces, and a read with a time limit would take a piece for a line.
+whole_lines() {
+  local line
+  while IFS= read -r line; do printf '%s\n' "$line"; done
+}
+
 # start_watch: a line on descriptor 7 for every EndpointSlice there is, and again for every change of one:
 # "EVENT NAME SERVICE READY/PORT_NAME/ADDRESS:PORT...".
 # One process for all of them: starting a kubectl for each change takes seconds on a busy machine.
@@ -113,7 +119,7 @@ start_watch() {
   env "$MARK" "$TOOLS_BIN/kubectl" --kubeconfig="$STATE/kubeconfig" --namespace "$KUBE_NAMESPACE" \
     get endpointslices --selector kubernetes.io/service-name --watch --output-watch-events \
     --output 'go-template={{.type}} {{with .object}}{{.metadata.name}} {{index .metadata.labels "kubernetes.io/service-name"}}{{$ports := .ports}}{{range .endpoints}}{{$ready := .conditions.ready}}{{range .addresses}}{{$address := .}}{{range $ports}} {{$ready}}/{{or .name "-"}}/{{$address}}:{{.port}}{{end}}{{end}}{{end}}{{end}}{{"\n"}}' \
-    >&7 2>>"$DIR/watch.log" </dev/null &
+    > >(whole_lines >&7) 2>>"$DIR/watch.log" </dev/null &
   WATCH=$!
 }
 stop_watch() { if [ -n "$WATCH" ]; then kill "$WATCH" 2>/dev/null || true; fi; }
