@@ -19,9 +19,11 @@ pub mod mcp;
 pub mod metrics;
 pub mod operator;
 pub mod pod_process;
+pub mod pods;
 pub mod poll;
 pub mod port_forward;
 pub mod sandbox;
+pub mod sdk;
 pub mod servers;
 
 /// The operator's name in managed fields, labels and events.

@@ -13,6 +13,7 @@ mod autoscaling;
 mod door;
 mod idle;
 mod jsearch;
+mod kill;
 mod lifecycle;
 mod path;
 mod roles;
