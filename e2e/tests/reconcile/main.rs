@@ -18,6 +18,7 @@ mod drift;
 mod drift_service;
 mod leader;
 mod lowest;
+mod namespaces;
 mod noop;
 mod process;
 mod prune;

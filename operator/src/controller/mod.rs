@@ -15,6 +15,7 @@ pub mod memory;
 pub mod owned;
 pub mod quantity;
 pub mod replicas;
+pub mod servers;
 pub mod status;
 pub mod validate;
 pub mod watch;
@@ -32,7 +33,7 @@ use kube::{
         controller::{self, Action, Controller},
         predicates, reflector,
         reflector::ObjectRef,
-        watcher::{self, Event, watcher},
+        watcher::Event,
     },
 };
 use tokio_util::sync::CancellationToken;
@@ -41,7 +42,8 @@ use apply::{Owner, Report};
 use context::{Context, jitter};
 use error::{Blocked, Error};
 use events::Happened;
-use watch::{chain, scoped, scopes};
+use servers::{Guarded, Listed};
+use watch::chain;
 
 /// Reconciles that may run at once: enough to hide round trips, few enough for memory and for the
 /// API server's fairness.
@@ -54,9 +56,6 @@ const RESYNC: Duration = Duration::from_mins(30);
 /// A server with a child in the way is looked at again after this long: an object of somebody else's
 /// has no label of ours, so no watch tells when it goes.
 const BLOCKED: Duration = Duration::from_secs(8);
-
-/// A resource as it came: one that cannot be read must not stop the others.
-type Guarded = DeserializeGuard<McpServer>;
 
 /// Runs the controller until `stop`; `on_synced` is called when the caches are filled.
 pub async fn run(
@@ -76,13 +75,8 @@ pub async fn run(
     tracing::info!(children = context.children.len(), "caches are filled");
 
     let (reader, writer) = reflector::store();
-    let servers = scopes(namespaces).into_iter().map(|namespace| {
-        let api = scoped::<Guarded>(context.client.clone(), namespace.as_deref());
-        watcher(api, watcher::Config::default().page_size(100))
-            .default_backoff()
-            .boxed()
-    });
-    let servers = futures::stream::select_all(servers)
+    let listed = Arc::new(Listed::default());
+    let servers = servers::changes(&context.client, namespaces, &listed)
         // Most of a cached resource would be field ownership, which is not read here.
         .modify(|server| {
             server.managed_fields_mut().clear();

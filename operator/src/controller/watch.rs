@@ -28,7 +28,7 @@ use super::{
 use crate::OPERATOR;
 
 /// Objects of one page of a list: small pages keep the memory of a start low.
-const PAGE_SIZE: u32 = 100;
+pub(super) const PAGE_SIZE: u32 = 100;
 /// Wake-ups that may wait; a watch that is faster waits too. Few, so that a start that would wait for
 /// room, when nobody reads yet, shows with a handful of servers and not first with a fleet.
 const WAKE_UPS: usize = 64;
