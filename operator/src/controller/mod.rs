@@ -15,6 +15,7 @@ pub mod memory;
 pub mod owned;
 pub mod quantity;
 pub mod replicas;
+pub mod rotation;
 pub mod servers;
 pub mod status;
 pub mod validate;
