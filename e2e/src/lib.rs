@@ -18,6 +18,7 @@ pub mod kubectl;
 pub mod mcp;
 pub mod metrics;
 pub mod operator;
+pub mod pods;
 pub mod poll;
 pub mod port_forward;
 pub mod sandbox;

@@ -14,6 +14,8 @@ mod bad_neighbour;
 mod children;
 mod conflict;
 mod delete;
+mod deletion_cost;
+mod draining;
 mod drift;
 mod drift_service;
 mod leader;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::{
     cache::ChildCache, events::Events, index::PointerIndex, kinds::ChildKind, memory::Memory,
-    validate::Defaults,
+    pods::cache::Directory, validate::Defaults,
 };
 use crate::metrics::Metrics;
 
@@ -27,6 +27,8 @@ pub struct Context {
     pub hpas: PointerIndex,
     /// Server → Secrets that it names.
     pub secrets: PointerIndex,
+    /// Live pods.
+    pub pods: Directory,
     /// What was last applied.
     pub memory: Memory,
     /// Event writer.
@@ -49,6 +51,7 @@ impl Context {
             children: ChildCache::default(),
             hpas: PointerIndex::default(),
             secrets: PointerIndex::default(),
+            pods: Directory::default(),
             memory: Memory::default(),
             events,
             metrics,
@@ -69,7 +72,11 @@ impl Context {
         self.statuses.lock().remove(&uid);
         self.failures.lock().remove(&uid);
         self.memory.forget(&uid);
-        self.secrets.remove(&full_name(&server.metadata));
+        let name = full_name(&server.metadata);
+        self.secrets.remove(&name);
+        self.pods.set_rotating(&name, false);
+        // Its pods need not drain for as long as they may.
+        self.pods.hurry(&name);
     }
 
     /// Seconds until the next try after a failure: doubled each time from 1 s to 5 min, with full

@@ -44,6 +44,12 @@ pub enum Happened {
     Recovered,
     /// All wanted pods answer.
     Ready,
+    /// Pods were asked to stop and serve their open sessions on.
+    DrainStarted,
+    /// Pods have no session left, or are gone.
+    DrainEnded,
+    /// Pods had to end their sessions because too many drained.
+    DrainCut,
 }
 
 impl Happened {
@@ -56,13 +62,22 @@ impl Happened {
             Self::Trouble(reason) => reason,
             Self::Recovered => "Recovered",
             Self::Ready => "Ready",
+            Self::DrainStarted => "DrainStarted",
+            Self::DrainEnded => "DrainEnded",
+            Self::DrainCut => "DrainCut",
         }
     }
 
     const fn severity(self) -> &'static str {
         match self {
-            Self::DriftRepaired | Self::Trouble(_) => "Warning",
-            Self::Created | Self::Updated | Self::Pruned | Self::Recovered | Self::Ready => "Normal",
+            Self::DriftRepaired | Self::Trouble(_) | Self::DrainCut => "Warning",
+            Self::Created
+            | Self::Updated
+            | Self::Pruned
+            | Self::Recovered
+            | Self::Ready
+            | Self::DrainStarted
+            | Self::DrainEnded => "Normal",
         }
     }
 }

@@ -24,6 +24,11 @@ use iam_mcp_crds::Reason;
 /// Length of a key in bytes: 256 bits.
 const KEY_BYTES: usize = 32;
 
+/// Where the key that is to seal next stands.
+const NEXT_KEY: &str = "session-key-next";
+/// Where the key that sealed before stands.
+const PREVIOUS_KEY: &str = "session-key-previous";
+
 /// What was done about the Secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Outcome {
@@ -102,6 +107,16 @@ pub async fn ensure(
         .await
         .map_err(Error::api(format!("add a key to Secret/{name}")))?;
     Ok(Outcome::Created)
+}
+
+/// The keys in a Secret that pods may accept, the one that seals first.
+#[must_use]
+pub fn accepted_keys(secret: &Secret) -> Vec<Vec<u8>> {
+    let keys = [SESSION_KEY, NEXT_KEY, PREVIOUS_KEY].into_iter();
+    keys.filter_map(|name| secret.data.as_ref()?.get(name))
+        .filter(|key| key.0.len() == KEY_BYTES)
+        .map(|key| key.0.clone())
+        .collect()
 }
 
 fn random_key() -> Result<Vec<u8>, Error> {

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod kinds;
 pub mod memory;
 pub mod owned;
+pub mod pods;
 pub mod quantity;
 pub mod replicas;
 pub mod rotation;
@@ -23,7 +24,7 @@ pub mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _, future::join};
 use iam_mcp_crds::{McpServer, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -40,9 +41,10 @@ use kube::{
 use tokio_util::sync::CancellationToken;
 
 use apply::{Owner, Report};
-use context::{Context, jitter};
+use context::{Context, full_name, jitter};
 use error::{Blocked, Error};
 use events::Happened;
+use pods::Fleet;
 use servers::{Guarded, Listed};
 use watch::chain;
 
@@ -100,10 +102,12 @@ pub async fn run(
 
     let wake_ups = tokio_stream::wrappers::ReceiverStream::new(watches.wake_ups)
         .map(|server| ObjectRef::<Guarded>::new(&server.name).within(&server.namespace.unwrap_or_default()));
-    Controller::for_stream(servers, reader)
+    let fleet = Fleet::new(Arc::clone(&context), reader.clone(), listed, watches.wake);
+    let looking_after_pods = fleet.run(&stop);
+    let reconciling = Controller::for_stream(servers, reader)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .reconcile_on(wake_ups)
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, after_failure, context)
         .for_each(|result| {
             // A wake-up for a server that is gone is nothing; failures were told by `after_failure`.
@@ -111,8 +115,9 @@ pub async fn run(
                 tracing::warn!(error = %chain(&error), "the watch of McpServers failed and is tried again");
             }
             std::future::ready(())
-        })
-        .await;
+        });
+    // In one task: whoever drops this, because the Lease is lost, stops both.
+    join(reconciling, looking_after_pods).await;
 }
 
 async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
@@ -150,11 +155,12 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         return Ok(RESYNC);
     };
     let previous = status::previous(server, context);
+    let draining = || context.pods.draining(&full_name(&server.metadata));
     let references = dereference::dereference(server, context).await?;
     let validated = match validate::validate(server, &context.defaults, references.hpa_targets_deployment) {
         Ok(validated) => validated,
         Err(invalid) => {
-            let status = status::of_invalid(server, &invalid.to_string(), &previous);
+            let status = status::of_invalid(server, &invalid.to_string(), draining(), &previous);
             status::write(server, status, &previous, context).await?;
             return Ok(RESYNC);
         }
@@ -173,7 +179,8 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         .first()
         .or(references.key_problem.as_ref())
         .or(failing.as_ref());
-    let status = status::of_applied(server, &validated, report.workload.as_ref(), trouble, &previous);
+    let workload = report.workload.as_ref();
+    let status = status::of_applied(server, &validated, workload, draining(), trouble, &previous);
     status::write(server, status, &previous, context).await?;
     match report.failed {
         Some(error) => Err(error),

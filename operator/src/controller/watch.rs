@@ -37,15 +37,18 @@ const WAKE_UPS: usize = 64;
 pub struct Watches {
     /// Servers that something happened to.
     pub wake_ups: mpsc::Receiver<ObjectRef<McpServer>>,
+    /// The other end, for who looks at pods.
+    pub wake: mpsc::Sender<ObjectRef<McpServer>>,
     /// One for each watch, cancelled when its first list is in.
     pub synced: Vec<CancellationToken>,
 }
 
-struct Watch {
-    context: Arc<Context>,
-    namespace: Option<String>,
+/// One watch of one kind in one scope.
+pub(super) struct Watch {
+    pub(super) context: Arc<Context>,
+    pub(super) namespace: Option<String>,
     wake: mpsc::Sender<ObjectRef<McpServer>>,
-    synced: CancellationToken,
+    pub(super) synced: CancellationToken,
 }
 
 /// Starts all watches, in every namespace or in `namespaces`; they end with `stop`.
@@ -74,8 +77,13 @@ pub fn start(context: &Arc<Context>, namespaces: &[String], stop: &CancellationT
         }
         spawn(stop, watch().autoscalers());
         spawn(stop, watch().secrets());
+        spawn(stop, watch().pods());
     }
-    Watches { wake_ups, synced }
+    Watches {
+        wake_ups,
+        wake,
+        synced,
+    }
 }
 
 /// The scopes to watch: each namespace, or `None` for all of them.
@@ -132,7 +140,7 @@ impl Watch {
     }
 
     /// A Deployment has the name of its server.
-    async fn wake_named(&self, names: Vec<Name>) {
+    pub(super) async fn wake_named(&self, names: Vec<Name>) {
         for (namespace, name) in names {
             self.wake(ObjectRef::new(&name).within(&namespace)).await;
         }
@@ -281,7 +289,7 @@ impl Watch {
     }
 
     /// The next event; failures are logged and counted, and the watch goes on after its back-off.
-    async fn next<K>(
+    pub(super) async fn next<K>(
         &self,
         kind: &'static str,
         events: &mut futures::stream::BoxStream<'_, Result<Event<K>, watcher::Error>>,
