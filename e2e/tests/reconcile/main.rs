@@ -26,6 +26,7 @@ mod process;
 mod prune;
 mod render;
 mod replicas;
+mod rotation;
 mod secret;
 mod session_key;
 

@@ -1,6 +1,10 @@
 //! What every reconcile has at hand.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use iam_mcp_crds::{McpServer, McpServerStatus};
 use kube::{
@@ -39,6 +43,8 @@ pub struct Context {
     pub statuses: Mutex<HashMap<String, McpServerStatus>>,
     /// Failures in a row, by uid, for the back-off.
     pub failures: Mutex<HashMap<String, u32>>,
+    /// Since when an old session key could be removed, by uid.
+    pub unneeded_keys: Mutex<HashMap<String, Instant>>,
 }
 
 impl Context {
@@ -57,6 +63,7 @@ impl Context {
             metrics,
             statuses: Mutex::default(),
             failures: Mutex::default(),
+            unneeded_keys: Mutex::default(),
         }
     }
 
@@ -71,6 +78,7 @@ impl Context {
         let uid = server.uid().unwrap_or_default();
         self.statuses.lock().remove(&uid);
         self.failures.lock().remove(&uid);
+        self.unneeded_keys.lock().remove(&uid);
         self.memory.forget(&uid);
         let name = full_name(&server.metadata);
         self.secrets.remove(&name);

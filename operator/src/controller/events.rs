@@ -50,6 +50,12 @@ pub enum Happened {
     DrainEnded,
     /// Pods had to end their sessions because too many drained.
     DrainCut,
+    /// A new session key was added, which no pod seals with yet.
+    KeyRotationStarted,
+    /// The new session key seals.
+    KeyPromoted,
+    /// The old session key is accepted no longer.
+    KeyRetired,
 }
 
 impl Happened {
@@ -65,6 +71,9 @@ impl Happened {
             Self::DrainStarted => "DrainStarted",
             Self::DrainEnded => "DrainEnded",
             Self::DrainCut => "DrainCut",
+            Self::KeyRotationStarted => "KeyRotationStarted",
+            Self::KeyPromoted => "KeyPromoted",
+            Self::KeyRetired => "KeyRetired",
         }
     }
 
@@ -77,7 +86,10 @@ impl Happened {
             | Self::Recovered
             | Self::Ready
             | Self::DrainStarted
-            | Self::DrainEnded => "Normal",
+            | Self::DrainEnded
+            | Self::KeyRotationStarted
+            | Self::KeyPromoted
+            | Self::KeyRetired => "Normal",
         }
     }
 }

@@ -31,7 +31,7 @@ use kube::{
     Resource as _, ResourceExt as _,
     core::DeserializeGuard,
     runtime::{
-        PredicateConfig, WatchStreamExt as _,
+        Predicate as _, PredicateConfig, WatchStreamExt as _,
         controller::{self, Action, Controller},
         predicates, reflector,
         reflector::ObjectRef,
@@ -97,8 +97,11 @@ pub async fn run(
             }
         })
         .applied_objects()
-        // Our own status writes leave the generation alone.
-        .predicate_filter(predicates::generation, PredicateConfig::default());
+        // Our own status writes leave both alone. An annotation asks for a new session key.
+        .predicate_filter(
+            predicates::generation.combine(predicates::annotations),
+            PredicateConfig::default(),
+        );
 
     let wake_ups = tokio_stream::wrappers::ReceiverStream::new(watches.wake_ups)
         .map(|server| ObjectRef::<Guarded>::new(&server.name).within(&server.namespace.unwrap_or_default()));
@@ -184,7 +187,7 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
     status::write(server, status, &previous, context).await?;
     match report.failed {
         Some(error) => Err(error),
-        None if report.blocked.is_empty() => Ok(RESYNC),
+        None if report.blocked.is_empty() => Ok(report.rotation.again.unwrap_or(RESYNC)),
         None => Ok(BLOCKED),
     }
 }
@@ -230,6 +233,9 @@ async fn tell(server: &McpServer, report: &Report, context: &Context) {
     if !report.pruned.is_empty() {
         let note = format!("deleted {}, no longer asked for", report.pruned.join(", "));
         context.events.publish(server, Happened::Pruned, note).await;
+    }
+    if let Some((happened, note)) = &report.rotation.told {
+        context.events.publish(server, *happened, note.clone()).await;
     }
     for repair in &report.repaired {
         let namespace = server.namespace();
