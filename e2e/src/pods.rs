@@ -61,13 +61,26 @@ impl RunningPod {
     /// `kill -9` of its container's processes. They are this machine's: nodes have network and mounts of
     /// their own, and nothing else.
     pub fn kill(&self) {
+        let pids = self.pids();
+        let killed = Command::new("kill").args(["-s", "KILL"]).args(&pids).status();
+        assert!(killed.expect("kill is in PATH").success(), "kill {pids:?}");
+    }
+
+    /// Its container's processes.
+    #[must_use]
+    pub fn pids(&self) -> Vec<String> {
         let pids: Vec<String> = processes()
             .into_iter()
             .filter_map(|(pid, cgroup)| cgroup.contains(&self.container).then_some(pid))
             .collect();
         assert!(!pids.is_empty(), "no process of {} on this machine", self.name);
-        let killed = Command::new("kill").args(["-s", "KILL"]).args(&pids).status();
-        assert!(killed.expect("kill is in PATH").success(), "kill {pids:?}");
+        pids
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> std::net::IpAddr {
+        self.address
     }
 }
 
