@@ -172,6 +172,18 @@ impl SseSession {
         while let Ok(Some(_)) = self.response.chunk().await {}
     }
 
+    /// Reads until the stream ends, and gives what came last; of a stream that was cut off, why.
+    pub async fn last_words(&mut self) -> String {
+        let mut last = Vec::new();
+        loop {
+            match self.response.chunk().await {
+                Ok(Some(chunk)) => last = chunk.to_vec(),
+                Ok(None) => return String::from_utf8_lossy(&last).into_owned(),
+                Err(error) => return format!("{error:?}"),
+            }
+        }
+    }
+
     async fn next_event(&mut self) -> (String, String) {
         self.try_next_event().await.expect("an event in time")
     }

@@ -10,6 +10,7 @@
 )]
 
 mod autoscaling;
+mod deleting;
 mod door;
 mod idle;
 mod jsearch;
