@@ -98,10 +98,14 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Repo
     let (first, rest): (Vec<_>, Vec<_>) = children.iter().partition(|c| c.kind == ChildKind::ServiceAccount);
     let keys_name = super::build::keys_secret_name(&owner.name);
     match ensure_keys(context, owner, children).await {
-        Ok(keys::Outcome::Unchanged(secret)) => match keys::rotate(context, owner, &secret).await {
-            Ok(rotation) => report.rotation = rotation,
-            Err(error) => report.failed = Some(error),
-        },
+        Ok(keys::Outcome::Unchanged(secret)) => {
+            let server = (owner.namespace.clone(), owner.name.clone());
+            context.pods.set_drain_keys(&server, || keys::drain_keys(&secret));
+            match keys::rotate(context, owner, &secret).await {
+                Ok(rotation) => report.rotation = rotation,
+                Err(error) => report.failed = Some(error),
+            }
+        }
         Ok(keys::Outcome::Created) => {
             context.metrics.write("Secret", "create");
             report.created.push(format!("Secret/{keys_name}"));

@@ -24,6 +24,7 @@ use super::{
     context::Context,
     error::{Blocked, Error},
     events::Happened,
+    pods::poll::DrainKey,
     rotation::{Awaited, KeyId, SecretKeys, Step, next_step},
 };
 use crate::OPERATOR;
@@ -245,12 +246,12 @@ async fn write(api: &Api<Secret>, live: &Secret, mut change: Value, action: Stri
     Ok(())
 }
 
-/// The keys in a Secret that pods may accept, the one that seals first.
+/// What pods are told with to end a drain, by each key in a Secret that they may accept; the one that seals first.
 #[must_use]
-pub fn accepted_keys(secret: &Secret) -> Vec<Vec<u8>> {
+pub fn drain_keys(secret: &Secret) -> Vec<DrainKey> {
     let keys = [SESSION_KEY, NEXT_KEY, PREVIOUS_KEY].into_iter();
     keys.filter_map(|name| key(secret, name))
-        .map(|key| key.0.clone())
+        .map(|key| DrainKey::of(&key.0))
         .collect()
 }
 

@@ -14,7 +14,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     cost, drain,
-    poll::Report,
+    poll::{DrainKey, Report},
     schedule,
     seen::{Phase, Seen},
 };
@@ -70,6 +70,9 @@ struct Server {
     /// Pods that it is to keep.
     staying: usize,
     rotates: bool,
+    /// What its pods are told with to end a drain. Remembered, because a deleted server's Secret is often gone before
+    /// its pods are.
+    drain_keys: Vec<DrainKey>,
 }
 
 #[derive(Debug)]
@@ -358,6 +361,21 @@ impl Directory {
         inner.reschedule(server);
         drop(inner);
         self.hurried.notify_one();
+    }
+
+    /// Remembers what the pods of a server are told with to end a drain, for as long as there are any.
+    pub fn set_drain_keys(&self, server: &Name, keys: impl FnOnce() -> Vec<DrainKey>) {
+        if let Some(entry) = self.inner.lock().servers.get_mut(server) {
+            entry.drain_keys = keys();
+        }
+    }
+
+    /// What was remembered so last.
+    #[must_use]
+    pub fn drain_keys(&self, server: &Name) -> Vec<DrainKey> {
+        let inner = self.inner.lock();
+        let entry = inner.servers.get(server);
+        entry.map(|entry| entry.drain_keys.clone()).unwrap_or_default()
     }
 
     /// What the pods of a server that are on a node, and have not ended, said of their keys.

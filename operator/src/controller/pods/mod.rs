@@ -36,13 +36,13 @@ use super::{
     error::Error,
     events::Happened,
     index::Name,
-    keys::accepted_keys,
+    keys::drain_keys,
     servers::{Guarded, Listed, Presence},
     watch::chain,
 };
 use crate::OPERATOR;
 use cache::{Cut, Target};
-use poll::PollError;
+use poll::{DrainKey, PollError};
 
 /// Pods that are asked at once.
 const CONCURRENCY: usize = 32;
@@ -169,7 +169,7 @@ impl Fleet {
         if cuts.is_empty() {
             return Ok(());
         }
-        let keys = self.session_keys(name).await?;
+        let keys = self.drain_keys(name).await?;
         let (keys, until) = (keys.as_slice(), Timestamp::now().as_second() + CUT_SECONDS);
         let outcomes = stream::iter(cuts).map(|cut| async move {
             let outcome = end_drain(&cut.target, until, keys).await;
@@ -211,8 +211,8 @@ impl Fleet {
         if !self.context.pods.take_lingering(target) {
             return Ok(());
         }
-        // Told so, it ends its sessions cleanly. The Secret with the key may be gone already.
-        let keys = self.session_keys(&target.server).await?;
+        // Told so, it ends its sessions cleanly.
+        let keys = self.drain_keys(&target.server).await?;
         if !keys.is_empty() {
             let until = Timestamp::now().as_second() + DELETED_SECONDS;
             if let Err(error) = end_drain(target, until, &keys).await {
@@ -240,12 +240,17 @@ impl Fleet {
         Ok(())
     }
 
-    /// The session keys of a server, read now; none when there is no such Secret.
-    async fn session_keys(&self, (namespace, name): &Name) -> Result<Vec<Vec<u8>>, Error> {
+    /// What the pods of a server are told with to end a drain: from the Secret as it is now, or as it was last seen
+    /// if it is gone.
+    async fn drain_keys(&self, server: &Name) -> Result<Vec<DrainKey>, Error> {
+        let (namespace, name) = server;
         let api: Api<Secret> = Api::namespaced(self.context.client.clone(), namespace);
         let secret = keys_secret_name(name);
         let read = limited(format!("read Secret/{secret}"), api.get_opt(&secret)).await?;
-        Ok(read.as_ref().map(accepted_keys).unwrap_or_default())
+        Ok(match read {
+            Some(secret) => drain_keys(&secret),
+            None => self.context.pods.drain_keys(server),
+        })
     }
 
     fn pods(&self, target: &Target) -> Api<Pod> {
@@ -254,7 +259,7 @@ impl Fleet {
 }
 
 /// Tells a pod to end its drain, proved by the first of `keys` that it accepts.
-async fn end_drain(target: &Target, until: i64, keys: &[Vec<u8>]) -> Result<(), PollError> {
+async fn end_drain(target: &Target, until: i64, keys: &[DrainKey]) -> Result<(), PollError> {
     let mut refused = Err(PollError::NoKey);
     for key in keys {
         refused = poll::end_drain(target.ip, &target.uid, until, key).await;

@@ -107,20 +107,37 @@ pub async fn sessions(ip: IpAddr) -> Result<Report, PollError> {
 ///
 /// # Errors
 /// When it does not answer, or refuses.
-pub async fn end_drain(ip: IpAddr, uid: &str, until: i64, key: &[u8]) -> Result<(), PollError> {
-    let path = format!("/drain?until={until}&mac={}", drain_mac(key, uid, until));
+pub async fn end_drain(ip: IpAddr, uid: &str, until: i64, key: &DrainKey) -> Result<(), PollError> {
+    let path = format!("/drain?until={until}&mac={}", key.mac(uid, until));
     ask(ip, Method::POST, &path, StatusCode::NO_CONTENT).await?;
     Ok(())
 }
 
-/// Proves to a pod that whoever ends its drain has its session key. It names the pod and the time, so that
-/// it proves nothing to another pod, and can only shorten, so that a replay harms nobody.
-fn drain_mac(session_key: &[u8], uid: &str, until: i64) -> String {
-    let derive = hmac::Key::new(hmac::HMAC_SHA256, session_key);
-    let key = hmac::sign(&derive, b"iam-mcp drain key");
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_ref());
-    let mac = hmac::sign(&key, format!("iam-mcp drain\n{uid}\n{until}").as_bytes());
-    hex(mac.as_ref())
+/// What proves to a pod that whoever ends its drain has its session key. It is derived from that key, and good for
+/// nothing else.
+#[derive(Clone)]
+pub struct DrainKey(hmac::Key);
+
+impl std::fmt::Debug for DrainKey {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("DrainKey")
+    }
+}
+
+impl DrainKey {
+    /// The one that follows from a session key.
+    #[must_use]
+    pub fn of(session_key: &[u8]) -> Self {
+        let derive = hmac::Key::new(hmac::HMAC_SHA256, session_key);
+        let key = hmac::sign(&derive, b"iam-mcp drain key");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
+    }
+
+    /// The proof. It names the pod and the time, so that it proves nothing to another pod, and can only shorten, so
+    /// that a replay harms nobody.
+    fn mac(&self, uid: &str, until: i64) -> String {
+        hex(hmac::sign(&self.0, format!("iam-mcp drain\n{uid}\n{until}").as_bytes()).as_ref())
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -181,7 +198,7 @@ mod tests {
     fn the_mac_of_a_drain_is_the_contracts() {
         // Computed with Python's hmac module from the contract's formula.
         assert_eq!(
-            drain_mac(&[7; 32], "0e7b5d7c-0000-4000-8000-000000000001", 1_700_000_000),
+            DrainKey::of(&[7; 32]).mac("0e7b5d7c-0000-4000-8000-000000000001", 1_700_000_000),
             "cc3f9f39bb9d43b66976f3be2474eeee0fba2d3a44dff2662421c7385d791361"
         );
     }
