@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 /// Tokens every part of a process watches.
 ///
 /// *Soft*: take nothing new, finish what is under way. *Hurry*: end what is still open, but cleanly. *Hard*: drop
-/// everything now. Hard implies the others.
+/// everything now. Hard implies soft.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
     soft: CancellationToken,
@@ -62,7 +62,7 @@ impl Shutdown {
         // A child, so that forcing an exit also reaches everything that only watches the soft token.
         Self {
             soft: hard.child_token(),
-            hurry: hard.child_token(),
+            hurry: CancellationToken::new(),
             hard,
         }
     }
