@@ -15,7 +15,8 @@ pub struct ServiceSpec {
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
 
-    /// Whether a client address keeps its pod.
+    /// Whether a client address keeps its pod. No session needs it: it saves messages a hop between
+    /// pods, and costs an even spread.
     #[serde(default)]
     pub session_affinity: SessionAffinity,
 
@@ -49,10 +50,10 @@ impl Default for ServiceSpec {
 /// Whether a client address keeps its pod.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum SessionAffinity {
-    /// It does: a legacy SSE session needs it when there is more than one pod.
+    /// It does. Clients behind one proxy or NAT all land on one pod.
     #[default]
     ClientIP,
-    /// It does not.
+    /// It does not: every connection may lead to another pod.
     None,
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -16,6 +15,7 @@ use kube::{
 };
 
 use crate::{
+    kubectl,
     poll::{SOON, eventually},
     setting,
 };
@@ -96,20 +96,6 @@ impl Drop for TestNamespace {
             eprintln!("E2E_KEEP: namespace {} stays", self.name);
             return;
         }
-        let deleted = Command::new("kubectl")
-            .arg("--kubeconfig")
-            .arg(setting("E2E_KUBECONFIG"))
-            .args([
-                "delete",
-                "namespace",
-                &self.name,
-                "--wait=false",
-                "--ignore-not-found",
-            ])
-            .stdout(Stdio::null())
-            .status();
-        if !deleted.is_ok_and(|status| status.success()) {
-            eprintln!("namespace {} could not be deleted", self.name);
-        }
+        kubectl::delete_quietly(&["namespace", &self.name]);
     }
 }

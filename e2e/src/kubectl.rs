@@ -61,3 +61,19 @@ pub async fn fails(args: &[&str], stdin: &str) -> String {
     );
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
+
+/// Deletes an object, such as `["namespace", "a"]`, without waiting for its end. For what goes when a test ends,
+/// be it by a panic.
+pub fn delete_quietly(what: &[&str]) {
+    let deleted = std::process::Command::new("kubectl")
+        .arg("--kubeconfig")
+        .arg(setting("E2E_KUBECONFIG"))
+        .arg("delete")
+        .args(what)
+        .args(["--wait=false", "--ignore-not-found"])
+        .stdout(Stdio::null())
+        .status();
+    if !deleted.is_ok_and(|status| status.success()) {
+        eprintln!("{} could not be deleted", what.join(" "));
+    }
+}

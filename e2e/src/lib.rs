@@ -13,15 +13,17 @@ pub mod audit;
 pub mod children;
 pub mod cluster;
 pub mod conditions;
+pub mod fake_pods;
 pub mod helm;
 pub mod kubectl;
 pub mod mcp;
 pub mod metrics;
 pub mod operator;
-pub mod pod_process;
+pub mod pods;
 pub mod poll;
 pub mod port_forward;
 pub mod sandbox;
+pub mod sdk;
 pub mod servers;
 
 /// The operator's name in managed fields, labels and events.

@@ -1,11 +1,11 @@
 //! A small MCP client: the older transport, SSE with messages by POST, and `POST /mcp`.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::operator::http_client;
+use crate::operator::{http_client, http_client_builder};
 
 /// Longest wait for an answer.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -24,6 +24,16 @@ impl McpClient {
         Self {
             base: base.to_owned(),
             http: http_client(),
+        }
+    }
+
+    /// A client of the server called `name`, which is at `address`: a pod that is not asked by its Service.
+    #[must_use]
+    pub fn at(name: &str, address: SocketAddr) -> Self {
+        let http = http_client_builder().resolve(name, address).build();
+        Self {
+            base: format!("http://{name}:{}", address.port()),
+            http: http.expect("an HTTP client"),
         }
     }
 
@@ -129,15 +139,65 @@ impl SseSession {
         }
     }
 
+    /// Sends a request by way of `replica` and waits for its result on the stream.
+    ///
+    /// # Errors
+    /// What came instead of a result: it was not taken, the stream ended, or an error was answered.
+    pub async fn try_request(
+        &mut self,
+        replica: &McpClient,
+        id: u64,
+        method: &str,
+        params: &Value,
+    ) -> Result<Value, String> {
+        let sent = replica.post(&self.path, &call(id, method, params)).await;
+        let (status, body) = sent.map_err(|e| format!("not sent: {e:?}"))?;
+        if status != 202 {
+            return Err(format!("{status}: {body}"));
+        }
+        loop {
+            let (_, data) = self.try_next_event().await?;
+            let message: Value = serde_json::from_str(&data).map_err(|e| format!("{e}: {data}"))?;
+            if message["id"] == id {
+                return match message.get("result") {
+                    Some(result) => Ok(result.clone()),
+                    None => Err(data),
+                };
+            }
+        }
+    }
+
+    /// Reads until the stream ends, however long that takes.
+    pub async fn ended(&mut self) {
+        while let Ok(Some(_)) = self.response.chunk().await {}
+    }
+
+    /// Reads until the stream ends, and gives what came last; of a stream that was cut off, why.
+    pub async fn last_words(&mut self) -> String {
+        let mut last = Vec::new();
+        loop {
+            match self.response.chunk().await {
+                Ok(Some(chunk)) => last = chunk.to_vec(),
+                Ok(None) => return String::from_utf8_lossy(&last).into_owned(),
+                Err(error) => return format!("{error:?}"),
+            }
+        }
+    }
+
     async fn next_event(&mut self) -> (String, String) {
+        self.try_next_event().await.expect("an event in time")
+    }
+
+    async fn try_next_event(&mut self) -> Result<(String, String), String> {
         loop {
             if let Some(event) = self.events.pop_front() {
-                return event;
+                return Ok(event);
             }
             let chunk = timeout(ANSWER, self.response.chunk())
                 .await
-                .expect("an event in time");
-            let chunk = chunk.expect("a stream").expect("the stream goes on");
+                .map_err(|_| format!("no event for {} s", ANSWER.as_secs()))?;
+            let chunk = chunk.map_err(|e| format!("the stream broke: {e:?}"))?;
+            let chunk = chunk.ok_or("the stream ended")?;
             self.unread
                 .push_str(&String::from_utf8_lossy(&chunk).replace('\r', ""));
             while let Some(end) = self.unread.find("\n\n") {

@@ -186,12 +186,14 @@ pub fn command() -> Command {
 /// A client for plain HTTP on this machine.
 #[must_use]
 pub fn http_client() -> reqwest::Client {
+    http_client_builder().build().expect("an HTTP client")
+}
+
+/// The same, to be told more.
+pub fn http_client_builder() -> reqwest::ClientBuilder {
     // An error means that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("an HTTP client")
+    reqwest::Client::builder().no_proxy()
 }
 
 /// A port that is free now.

@@ -37,6 +37,9 @@ pub struct Metrics {
     writes: Family<WriteLabels, Counter>,
     drift: Family<KindLabels, Counter>,
     watch_errors: Family<KindLabels, Counter>,
+    pod_polls: Family<OutcomeLabels, Counter>,
+    draining_pods: Gauge,
+    drains_cut: Counter,
     leader: Gauge,
 }
 
@@ -50,6 +53,9 @@ impl Metrics {
             writes: Family::default(),
             drift: Family::default(),
             watch_errors: Family::default(),
+            pod_polls: Family::default(),
+            draining_pods: Gauge::default(),
+            drains_cut: Counter::default(),
             leader: Gauge::default(),
         };
         let registry = registry.sub_registry_with_prefix("mcp_operator");
@@ -84,6 +90,21 @@ impl Metrics {
             metrics.watch_errors.clone(),
         );
         registry.register(
+            "pod_polls",
+            "Pods asked for their sessions by outcome: ok, or the category of the failure",
+            metrics.pod_polls.clone(),
+        );
+        registry.register(
+            "draining_pods",
+            "Pods that were asked to stop and still serve open sessions",
+            metrics.draining_pods.clone(),
+        );
+        registry.register(
+            "drains_cut",
+            "Drains that were ended early because more pods drained than maxDrainingPods allows",
+            metrics.drains_cut.clone(),
+        );
+        registry.register(
             "leader",
             "1 while this operator acts, 0 while it stands by",
             metrics.leader.clone(),
@@ -109,6 +130,22 @@ impl Metrics {
     /// Counts one failed watch.
     pub fn watch_error(&self, kind: &'static str) {
         self.watch_errors.get_or_create(&KindLabels { kind }).inc();
+    }
+
+    /// Counts one question to a pod: `None` is an answer, else the category of the failure.
+    pub fn pod_polled(&self, failure: Option<&'static str>) {
+        let outcome = failure.unwrap_or("ok");
+        self.pod_polls.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Says how many pods drain.
+    pub fn set_draining_pods(&self, pods: usize) {
+        self.draining_pods.set(i64::try_from(pods).unwrap_or(i64::MAX));
+    }
+
+    /// Counts one drain that was ended early.
+    pub fn drain_cut(&self) {
+        self.drains_cut.inc();
     }
 
     /// Says whether this operator acts.

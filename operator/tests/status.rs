@@ -2,14 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use iam_mcp_crds::{McpServer, McpServerSpec, McpServerStatus, Reason};
+use iam_mcp_crds::{DrainingPod, McpServer, McpServerSpec, McpServerStatus, Reason};
 use iam_mcp_operator::controller::{
     cache::Workload,
     error::Blocked,
     events::Happened,
-    status::{of_applied, of_invalid, transition},
+    status::{drains, of_applied, of_invalid, transition},
     validate::{Defaults, validate},
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 fn server() -> McpServer {
     let mut server = McpServer::new(
@@ -49,7 +50,7 @@ fn status(
         false,
     )
     .unwrap();
-    of_applied(&server(), &validated, workload, trouble, previous)
+    of_applied(&server(), &validated, workload, Vec::new(), trouble, previous)
 }
 
 /// `Type=Status/Reason` of each condition.
@@ -176,7 +177,12 @@ fn a_refused_child_means_the_spec_is_not_accepted() {
 #[test]
 fn an_invalid_spec_keeps_what_is_known_of_the_children() {
     let before = status(Some(&pods(2, 2)), None, &McpServerStatus::default());
-    let after = of_invalid(&server(), "env: PORT is set by the operator itself", &before);
+    let after = of_invalid(
+        &server(),
+        "env: PORT is set by the operator itself",
+        Vec::new(),
+        &before,
+    );
     assert_eq!(
         shape(&after),
         [
@@ -213,4 +219,36 @@ fn events_are_for_transitions_only() {
     assert_eq!(kind(&missing, &ready), Some(Happened::Ready));
     assert_eq!(kind(&missing, &waiting), Some(Happened::Recovered));
     assert_eq!(kind(&fresh, &waiting), None);
+}
+
+#[test]
+fn drains_are_told_when_they_begin_and_when_they_end() {
+    let draining = |pods: &[(&str, i32)]| McpServerStatus {
+        draining_pods: pods
+            .iter()
+            .map(|(name, sessions)| DrainingPod {
+                name: (*name).to_owned(),
+                until: Time("2026-01-01T00:05:00Z".parse().unwrap()),
+                sessions: *sessions,
+            })
+            .collect(),
+        ..McpServerStatus::default()
+    };
+    let none = draining(&[]);
+    let two = draining(&[("jobs-1", 64), ("jobs-2", 0)]);
+    let fewer = draining(&[("jobs-1", 32)]);
+    assert_eq!(
+        drains(&none, &two),
+        [(
+            Happened::DrainStarted,
+            "pod jobs-1 serves 64 or more open sessions until 2026-01-01T00:05:00Z; pod jobs-2 does not say what it serves, \
+             and ends by 2026-01-01T00:05:00Z; a pod goes earlier when its sessions end earlier"
+                .to_owned()
+        )]
+    );
+    assert_eq!(
+        drains(&two, &fewer),
+        [(Happened::DrainEnded, "no session is left on jobs-2".to_owned())]
+    );
+    assert!(drains(&two, &two).is_empty());
 }

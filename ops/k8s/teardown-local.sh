@@ -69,6 +69,10 @@ clean_cluster() {
   local others log
   if [ -n "$(k get crd $CRD --ignore-not-found -o name)" ]; then
     k delete mcpservers --all -n $NAMESPACE --timeout=60s >/dev/null
+    # While the operator is there: it ends the drains of pods that still have sessions, which a namespace that is
+    # deleted would wait for.
+    k wait --for=delete pod -l app.kubernetes.io/managed-by=iam-mcp-operator -n $NAMESPACE --timeout=90s >/dev/null 2>&1 ||
+      warn "pods of $NAMESPACE still serve sessions; the namespace goes when they end"
     step "the McpServers of namespace $NAMESPACE are gone"
   fi
   if h status $RELEASE -n $SYSTEM_NAMESPACE >/dev/null 2>&1; then

@@ -3,12 +3,14 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Two tokens every part of a process watches.
+/// Tokens every part of a process watches.
 ///
-/// *Soft*: take nothing new, finish what is under way. *Hard*: drop everything now. Hard implies soft.
+/// *Soft*: take nothing new, finish what is under way. *Hurry*: end what is still open, but cleanly. *Hard*: drop
+/// everything now. Hard implies soft.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
     soft: CancellationToken,
+    hurry: CancellationToken,
     hard: CancellationToken,
 }
 
@@ -20,6 +22,19 @@ impl Shutdown {
     /// # Errors
     /// When the handlers cannot be installed.
     pub fn install() -> Result<Self, std::io::Error> {
+        Self::watch(false)
+    }
+
+    /// As [`install`](Self::install), for a process that may take long over a soft stop: its second SIGTERM is a
+    /// hurry. Some container runtimes send another one when a pod's grace period is shortened.
+    ///
+    /// # Errors
+    /// When the handlers cannot be installed.
+    pub fn install_for_drain() -> Result<Self, std::io::Error> {
+        Self::watch(true)
+    }
+
+    fn watch(drains: bool) -> Result<Self, std::io::Error> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let shutdown = Self::manual();
@@ -28,8 +43,13 @@ impl Shutdown {
             let name = next(&mut terminate, &mut interrupt).await;
             tracing::info!(signal = name, "stopping: finishing what is under way");
             ours.stop();
-            let name = next(&mut terminate, &mut interrupt).await;
-            tracing::warn!(signal = name, "second signal: stopping at once");
+            let mut name = next(&mut terminate, &mut interrupt).await;
+            if drains && name == TERMINATE {
+                tracing::info!(signal = name, "second signal: ending what is still open");
+                ours.hurry.cancel();
+                name = next(&mut terminate, &mut interrupt).await;
+            }
+            tracing::warn!(signal = name, "another signal: stopping at once");
             ours.force();
         });
         Ok(shutdown)
@@ -42,6 +62,7 @@ impl Shutdown {
         // A child, so that forcing an exit also reaches everything that only watches the soft token.
         Self {
             soft: hard.child_token(),
+            hurry: CancellationToken::new(),
             hard,
         }
     }
@@ -50,6 +71,12 @@ impl Shutdown {
     #[must_use]
     pub fn soft(&self) -> CancellationToken {
         self.soft.clone()
+    }
+
+    /// Cancelled when what is still open should be ended, cleanly.
+    #[must_use]
+    pub fn hurry(&self) -> CancellationToken {
+        self.hurry.clone()
     }
 
     /// Cancelled when the process should end at once.
@@ -69,9 +96,11 @@ impl Shutdown {
     }
 }
 
+const TERMINATE: &str = "SIGTERM";
+
 async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
     tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
+        _ = terminate.recv() => TERMINATE,
         _ = interrupt.recv() => "SIGINT",
     }
 }

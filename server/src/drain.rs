@@ -147,6 +147,14 @@ impl Drain {
         let start = Instant::now();
         self.shorten(unix(SystemTime::now() + self.0.settings.limit));
         let _ = self.0.begun.set(start);
+        tokio::spawn({
+            let (drain, hurry, over) = (self.clone(), shutdown.hurry(), closing.clone());
+            async move {
+                if over.run_until_cancelled(hurry.cancelled()).await.is_some() {
+                    drain.shorten(unix(SystemTime::now()));
+                }
+            }
+        });
         metrics.sse.draining.set(1);
         tracing::info!(
             streams = sessions.streams(),

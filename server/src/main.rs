@@ -46,7 +46,11 @@ fn run(transport: Transport, settings: Settings) -> anyhow::Result<()> {
         .build()
         .context("cannot start the async runtime")?;
     let result = runtime.block_on(async {
-        let shutdown = Shutdown::install().context("cannot watch for signals")?;
+        let shutdown = match transport {
+            Transport::Stdio => Shutdown::install(),
+            Transport::Http => Shutdown::install_for_drain(),
+        }
+        .context("cannot watch for signals")?;
         match transport {
             Transport::Stdio => stdio::run(settings, shutdown).await.map_err(anyhow::Error::from),
             Transport::Http => app::run(settings, shutdown).await.map_err(anyhow::Error::from),

@@ -4,7 +4,7 @@ use std::process::{Output, Stdio};
 
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
-    process::Command,
+    process::{Child, Command},
 };
 
 use crate::support::{DEADLINE, client};
@@ -101,45 +101,95 @@ async fn a_port_that_is_taken_is_said_to_be() {
     assert!(told.contains(&port) && told.contains("PORT"), "{told}");
 }
 
-/// With a stream open, which is what keeps other servers from stopping.
-#[tokio::test]
-async fn sigterm_ends_it_with_0_although_a_stream_is_open() {
-    let environment = [("PORT", "0"), ("ADMIN_PORT", "0"), ("MCP_TRANSPORT", "sse")];
-    let mut child = command(&["mcp_server_iam.server_http"], &environment)
+/// A server that serves, and where.
+async fn serving(environment: &[(&str, &str)]) -> (Child, String) {
+    let all = [
+        &[("PORT", "0"), ("ADMIN_PORT", "0"), ("MCP_TRANSPORT", "sse")],
+        environment,
+    ]
+    .concat();
+    let mut child = command(&["mcp_server_iam.server_http"], &all)
         .spawn()
         .expect("the binary");
     let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let address = loop {
+    loop {
         let line = tokio::time::timeout(DEADLINE, log.next_line())
             .await
             .expect("in time")
             .expect("text");
         let line: serde_json::Value = serde_json::from_str(&line.expect("a line")).expect("JSON lines");
         if let Some(address) = line["address"].as_str() {
-            break address.to_owned();
+            // What it says later must not fill the pipe.
+            tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+            return (child, address.to_owned());
         }
-    };
-    let mut stream = client()
-        .get(format!("http://{address}/sse"))
-        .send()
-        .await
-        .expect("answered");
+    }
+}
+
+async fn stream(address: &str) -> reqwest::Response {
+    let opened = client().get(format!("http://{address}/sse")).send().await;
+    let mut stream = opened.expect("answered");
     assert!(stream.chunk().await.expect("read").is_some());
+    stream
+}
+
+async fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("running").to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .await
-            .expect("kill")
-            .success()
-    );
+    let sent = Command::new("kill").args(["-s", name, &pid]).status().await;
+    assert!(sent.expect("kill").success());
+}
+
+async fn ended(child: &mut Child) -> Option<i32> {
+    let status = tokio::time::timeout(DEADLINE, child.wait()).await;
+    status.expect("ends").expect("a status").code()
+}
+
+/// With a stream open, which is what keeps other servers from stopping.
+#[tokio::test]
+async fn sigterm_ends_it_with_0_although_a_stream_is_open() {
+    let (mut child, address) = serving(&[]).await;
+    let mut stream = stream(&address).await;
+    signal(&child, "TERM").await;
     let last = stream.chunk().await.expect("a clean end").expect("last words");
     assert_eq!(&last[..], b": drain deadline\n\n");
     assert_eq!(stream.chunk().await.expect("a clean end"), None);
-    let status = tokio::time::timeout(DEADLINE, child.wait())
-        .await
-        .expect("ends")
-        .expect("a status");
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(ended(&mut child).await, Some(0));
+}
+
+/// As a container runtime does it when a pod's grace is shortened.
+#[tokio::test]
+async fn a_second_sigterm_ends_a_long_drain_cleanly() {
+    let (mut child, address) = serving(&[("DRAIN_SECONDS", "86400")]).await;
+    let mut stream = stream(&address).await;
+    signal(&child, "TERM").await;
+    until_draining(&address).await;
+    signal(&child, "TERM").await;
+    let last = stream.chunk().await.expect("a clean end").expect("last words");
+    assert_eq!(&last[..], b": drain deadline\n\n");
+    assert_eq!(stream.chunk().await.expect("a clean end"), None);
+    assert_eq!(ended(&mut child).await, Some(0));
+}
+
+/// As somebody at a terminal does it.
+#[tokio::test]
+async fn a_second_interrupt_ends_it_at_once() {
+    let (mut child, address) = serving(&[("DRAIN_SECONDS", "86400")]).await;
+    let mut stream = stream(&address).await;
+    signal(&child, "INT").await;
+    until_draining(&address).await;
+    signal(&child, "INT").await;
+    assert!(stream.chunk().await.is_err(), "cut off");
+    assert_eq!(ended(&mut child).await, Some(0));
+}
+
+async fn until_draining(address: &str) {
+    let draining = async {
+        loop {
+            let answer = client().get(format!("http://{address}/health")).send().await;
+            if answer.expect("answered").headers().get("connection").is_some() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, draining).await.expect("in time");
 }

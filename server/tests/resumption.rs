@@ -112,3 +112,43 @@ async fn a_message_for_a_killed_replica_waits_for_the_client_too() {
     assert_eq!(again.message().await["id"], 2);
     assert_eq!(late.await.expect("ran").expect("answered").status(), 202);
 }
+
+/// The TypeScript SDK says when it connects again which version it negotiated, and not the last event.
+#[tokio::test]
+async fn a_client_that_names_its_version_goes_on_too() {
+    let server = TestServer::start(&[]).await;
+    let again = server
+        .get("/sse")
+        .header("mcp-protocol-version", "2025-06-18")
+        .send();
+    let mut stream = Stream::of(again.await.expect("answered")).await;
+    let listed = stream.ask(&server, &request(1, "tools/list", json!({}))).await;
+    assert!(listed["result"]["tools"].is_array(), "{listed}");
+    server.until_metric("iam_mcp_sse_sessions_resumed_total 1").await;
+}
+
+/// An `EventSource` takes any status but 200 for the end of all.
+#[tokio::test]
+async fn whoever_comes_back_is_never_refused_but_told_to_come_again() {
+    let server = TestServer::start(&[("MAX_SESSIONS", "1")]).await;
+    let first = Stream::open(&server).await;
+    for (header, value) in [
+        ("mcp-protocol-version", "2025-11-25"),
+        ("last-event-id", first.last_event_id.as_str()),
+    ] {
+        let again = server
+            .get("/sse")
+            .header(header, value)
+            .send()
+            .await
+            .expect("answered");
+        assert_eq!(again.status(), 200, "{header}");
+        assert_eq!(again.headers()["content-type"], "text/event-stream");
+        let text = again.text().await.expect("it ends");
+        assert!(
+            text.starts_with("retry: 1000\n") && !text.contains("endpoint"),
+            "{text}"
+        );
+    }
+    assert_eq!(server.get("/sse").send().await.expect("answered").status(), 503);
+}

@@ -66,6 +66,11 @@ does not exist yet needs both patch and create.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch]
+# The pods of McpServers: watched to see which drain; patched: the annotation with the cost of deleting one, from its open
+# sessions; deleted: only one that is being deleted already and whose McpServer is gone, to shorten its grace.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use iam_mcp_e2e::{
     operator::http_client,
-    pod_process::pid_of,
+    pods::RunningPod,
     poll::{eventually, when},
     sandbox::Sandbox,
 };
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
 use serde_json::json;
 use tokio::process::Command;
 
@@ -32,14 +30,13 @@ async fn a_pod_without_the_key_gets_no_answer() {
         sandbox.submit("jobs", json!({"replicas": 1})).await;
         ready(sandbox, "jobs").await;
     }
-    let address = pod(&ours).await.status.and_then(|status| status.pod_ip).unwrap();
-    let knocker = pod(&theirs).await;
-    let pid = pid_of(&knocker, "iam-mcp-server").expect("its process is on this machine");
+    let address = RunningPod::all(&ours, "jobs").await[0].address();
+    let pid = RunningPod::all(&theirs, "jobs").await[0].pids().remove(0);
     for knock in KNOCKS {
         let script =
             format!("exec 3<>/dev/tcp/{address}/9091; printf '{knock}' >&3; timeout 5 cat <&3 | wc -c");
         let heard = Command::new("nsenter")
-            .args(["--net", "--target", &pid.to_string(), "bash", "-c", &script])
+            .args(["--net", "--target", &pid, "bash", "-c", &script])
             .output()
             .await
             .expect("nsenter");
@@ -59,12 +56,4 @@ async fn a_pod_without_the_key_gets_no_answer() {
         )
     })
     .await;
-}
-
-async fn pod(sandbox: &Sandbox) -> Pod {
-    let list = sandbox
-        .api::<Pod>()
-        .list(&ListParams::default().labels("app=jobs"))
-        .await;
-    list.unwrap().items.remove(0)
 }

@@ -10,9 +10,11 @@
 )]
 
 mod autoscaling;
+mod deleting;
 mod door;
 mod idle;
 mod jsearch;
+mod kill;
 mod lifecycle;
 mod path;
 mod roles;

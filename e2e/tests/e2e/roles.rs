@@ -1,6 +1,6 @@
 //! The chart's roles allow everything that the operator does, which here is all of it.
 
-use iam_mcp_crds::{ConditionType, Reason};
+use iam_mcp_crds::{ConditionType, McpServer, Reason};
 use iam_mcp_e2e::{
     helm, kubectl,
     poll::{SOON, eventually, when},
@@ -10,12 +10,15 @@ use iam_mcp_e2e::{
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::{Secret, Service},
+    core::v1::{Pod, Secret, Service},
 };
-use kube::api::DeleteParams;
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, ListParams},
+};
 use serde_json::json;
 
-use crate::operator;
+use crate::{PODS, operator};
 
 #[tokio::test]
 async fn every_verb_that_is_used_is_allowed() {
@@ -91,13 +94,67 @@ async fn every_verb_that_is_used_is_allowed() {
 }
 
 #[tokio::test]
+async fn the_verbs_for_pods_are_allowed() {
+    let _operator = operator().await;
+    let sandbox = Sandbox::namespace_only("roles", &[]).await;
+    sandbox.submit(NAME, json!({"replicas": 2})).await;
+    sandbox
+        .condition_within(PODS, NAME, ConditionType::Ready, true, Reason::PodsReady)
+        .await;
+    // A cost that no session is behind is taken back.
+    let pods = sandbox.api::<Pod>();
+    let list = pods
+        .list(&ListParams::default().labels("app=jobs"))
+        .await
+        .unwrap();
+    let name = list.items[0].name_any();
+    let wrong = json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "5"}}});
+    sandbox.patch::<Pod>(&name, "a-person", wrong).await;
+    eventually(PODS, "the cost to be put right", || async {
+        let pod = pods.get(&name).await.map_err(|e| e.to_string())?;
+        let cost = pod
+            .annotations()
+            .get("controller.kubernetes.io/pod-deletion-cost")
+            .cloned();
+        when(cost.as_deref() == Some("0"), cost)
+    })
+    .await;
+    // A pod whose server goes while it has a long grace.
+    pods.delete(&name, &DeleteParams::default().grace_period(300))
+        .await
+        .unwrap();
+    sandbox
+        .api::<McpServer>()
+        .delete(NAME, &DeleteParams::default())
+        .await
+        .unwrap();
+    eventually(PODS, "the pods to be gone or to have a short grace", || async {
+        let list = pods.list(&ListParams::default().labels("app=jobs")).await;
+        let pods = list.map_err(|e| e.to_string())?.items;
+        let graces: Vec<_> = pods
+            .iter()
+            .map(|pod| pod.metadata.deletion_grace_period_seconds)
+            .collect();
+        when(
+            graces.iter().all(|grace| grace.is_some_and(|grace| grace <= 30)),
+            graces,
+        )
+    })
+    .await;
+    helm::assert_nothing_forbidden().await;
+}
+
+#[tokio::test]
 async fn it_may_not_do_what_it_does_not_need() {
     let _operator = operator().await;
     let user = format!("--as=system:serviceaccount:{}:{}", helm::NAMESPACE, helm::RELEASE);
     for (verb, resource) in [
         ("delete", "deployments.apps"),
         ("delete", "secrets"),
+        ("get", "pods"),
         ("create", "pods"),
+        ("update", "pods"),
+        ("create", "pods/exec"),
         ("update", "mcpservers.iam-mcp.dev"),
         ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
         ("list", "nodes"),

@@ -32,6 +32,8 @@ pub struct Owner {
     pub uid: String,
     /// The owner reference of its children.
     pub reference: OwnerReference,
+    /// The wish for a new session key, see [`keys::ROTATE`].
+    pub rotate: Option<String>,
 }
 
 impl Owner {
@@ -47,6 +49,7 @@ impl Owner {
                 block_owner_deletion: Some(true),
                 ..reference
             })?,
+            rotate: server.annotations().get(keys::ROTATE).cloned(),
         })
     }
 
@@ -76,6 +79,8 @@ pub struct Report {
     pub failed: Option<Error>,
     /// State of the pods, as far as known.
     pub workload: Option<Workload>,
+    /// What became of a rotation of the session key.
+    pub rotation: keys::Rotation,
 }
 
 enum Change {
@@ -93,7 +98,14 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Repo
     let (first, rest): (Vec<_>, Vec<_>) = children.iter().partition(|c| c.kind == ChildKind::ServiceAccount);
     let keys_name = super::build::keys_secret_name(&owner.name);
     match ensure_keys(context, owner, children).await {
-        Ok(keys::Outcome::Unchanged) => {}
+        Ok(keys::Outcome::Unchanged(secret)) => {
+            let server = (owner.namespace.clone(), owner.name.clone());
+            context.pods.set_drain_keys(&server, || keys::drain_keys(&secret));
+            match keys::rotate(context, owner, &secret).await {
+                Ok(rotation) => report.rotation = rotation,
+                Err(error) => report.failed = Some(error),
+            }
+        }
         Ok(keys::Outcome::Created) => {
             context.metrics.write("Secret", "create");
             report.created.push(format!("Secret/{keys_name}"));
@@ -144,14 +156,7 @@ async fn ensure_keys(context: &Context, owner: &Owner, children: &[Child]) -> Re
         .map(|c| c.manifest["metadata"]["labels"].clone())
         .unwrap_or_default();
     let labels = serde_json::from_value(labels)?;
-    keys::ensure(
-        &context.client,
-        &owner.namespace,
-        &owner.name,
-        &owner.reference,
-        &labels,
-    )
-    .await
+    keys::ensure(&context.client, owner, &labels).await
 }
 
 async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Change, Error> {

@@ -1,6 +1,10 @@
 //! What every reconcile has at hand.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use iam_mcp_crds::{McpServer, McpServerStatus};
 use kube::{
@@ -11,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::{
     cache::ChildCache, events::Events, index::PointerIndex, kinds::ChildKind, memory::Memory,
-    validate::Defaults,
+    pods::cache::Directory, validate::Defaults,
 };
 use crate::metrics::Metrics;
 
@@ -27,6 +31,8 @@ pub struct Context {
     pub hpas: PointerIndex,
     /// Server → Secrets that it names.
     pub secrets: PointerIndex,
+    /// Live pods.
+    pub pods: Directory,
     /// What was last applied.
     pub memory: Memory,
     /// Event writer.
@@ -37,6 +43,8 @@ pub struct Context {
     pub statuses: Mutex<HashMap<String, McpServerStatus>>,
     /// Failures in a row, by uid, for the back-off.
     pub failures: Mutex<HashMap<String, u32>>,
+    /// Since when an old session key could be removed, by uid.
+    pub unneeded_keys: Mutex<HashMap<String, Instant>>,
 }
 
 impl Context {
@@ -49,11 +57,13 @@ impl Context {
             children: ChildCache::default(),
             hpas: PointerIndex::default(),
             secrets: PointerIndex::default(),
+            pods: Directory::default(),
             memory: Memory::default(),
             events,
             metrics,
             statuses: Mutex::default(),
             failures: Mutex::default(),
+            unneeded_keys: Mutex::default(),
         }
     }
 
@@ -68,8 +78,13 @@ impl Context {
         let uid = server.uid().unwrap_or_default();
         self.statuses.lock().remove(&uid);
         self.failures.lock().remove(&uid);
+        self.unneeded_keys.lock().remove(&uid);
         self.memory.forget(&uid);
-        self.secrets.remove(&full_name(&server.metadata));
+        let name = full_name(&server.metadata);
+        self.secrets.remove(&name);
+        self.pods.set_rotating(&name, false);
+        // Its pods need not drain for as long as they may.
+        self.pods.hurry(&name);
     }
 
     /// Seconds until the next try after a failure: doubled each time from 1 s to 5 min, with full

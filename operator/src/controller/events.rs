@@ -44,6 +44,18 @@ pub enum Happened {
     Recovered,
     /// All wanted pods answer.
     Ready,
+    /// Pods were asked to stop and serve their open sessions on.
+    DrainStarted,
+    /// Pods have no session left, or are gone.
+    DrainEnded,
+    /// Pods had to end their sessions because too many drained.
+    DrainCut,
+    /// A new session key was added, which no pod seals with yet.
+    KeyRotationStarted,
+    /// The new session key seals.
+    KeyPromoted,
+    /// The old session key is accepted no longer.
+    KeyRetired,
 }
 
 impl Happened {
@@ -56,13 +68,28 @@ impl Happened {
             Self::Trouble(reason) => reason,
             Self::Recovered => "Recovered",
             Self::Ready => "Ready",
+            Self::DrainStarted => "DrainStarted",
+            Self::DrainEnded => "DrainEnded",
+            Self::DrainCut => "DrainCut",
+            Self::KeyRotationStarted => "KeyRotationStarted",
+            Self::KeyPromoted => "KeyPromoted",
+            Self::KeyRetired => "KeyRetired",
         }
     }
 
     const fn severity(self) -> &'static str {
         match self {
-            Self::DriftRepaired | Self::Trouble(_) => "Warning",
-            Self::Created | Self::Updated | Self::Pruned | Self::Recovered | Self::Ready => "Normal",
+            Self::DriftRepaired | Self::Trouble(_) | Self::DrainCut => "Warning",
+            Self::Created
+            | Self::Updated
+            | Self::Pruned
+            | Self::Recovered
+            | Self::Ready
+            | Self::DrainStarted
+            | Self::DrainEnded
+            | Self::KeyRotationStarted
+            | Self::KeyPromoted
+            | Self::KeyRetired => "Normal",
         }
     }
 }

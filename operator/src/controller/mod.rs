@@ -13,35 +13,40 @@ pub mod keys;
 pub mod kinds;
 pub mod memory;
 pub mod owned;
+pub mod pods;
 pub mod quantity;
 pub mod replicas;
+pub mod rotation;
+pub mod servers;
 pub mod status;
 pub mod validate;
 pub mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _, future::join};
 use iam_mcp_crds::{McpServer, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Resource as _, ResourceExt as _,
     core::DeserializeGuard,
     runtime::{
-        PredicateConfig, WatchStreamExt as _,
+        Predicate as _, PredicateConfig, WatchStreamExt as _,
         controller::{self, Action, Controller},
         predicates, reflector,
         reflector::ObjectRef,
-        watcher::{self, Event, watcher},
+        watcher::Event,
     },
 };
 use tokio_util::sync::CancellationToken;
 
 use apply::{Owner, Report};
-use context::{Context, jitter};
+use context::{Context, full_name, jitter};
 use error::{Blocked, Error};
 use events::Happened;
-use watch::{chain, scoped, scopes};
+use pods::Fleet;
+use servers::{Guarded, Listed};
+use watch::chain;
 
 /// Reconciles that may run at once: enough to hide round trips, few enough for memory and for the
 /// API server's fairness.
@@ -54,9 +59,6 @@ const RESYNC: Duration = Duration::from_mins(30);
 /// A server with a child in the way is looked at again after this long: an object of somebody else's
 /// has no label of ours, so no watch tells when it goes.
 const BLOCKED: Duration = Duration::from_secs(8);
-
-/// A resource as it came: one that cannot be read must not stop the others.
-type Guarded = DeserializeGuard<McpServer>;
 
 /// Runs the controller until `stop`; `on_synced` is called when the caches are filled.
 pub async fn run(
@@ -76,13 +78,8 @@ pub async fn run(
     tracing::info!(children = context.children.len(), "caches are filled");
 
     let (reader, writer) = reflector::store();
-    let servers = scopes(namespaces).into_iter().map(|namespace| {
-        let api = scoped::<Guarded>(context.client.clone(), namespace.as_deref());
-        watcher(api, watcher::Config::default().page_size(100))
-            .default_backoff()
-            .boxed()
-    });
-    let servers = futures::stream::select_all(servers)
+    let listed = Arc::new(Listed::default());
+    let servers = servers::changes(&context.client, namespaces, &listed)
         // Most of a cached resource would be field ownership, which is not read here.
         .modify(|server| {
             server.managed_fields_mut().clear();
@@ -100,15 +97,20 @@ pub async fn run(
             }
         })
         .applied_objects()
-        // Our own status writes leave the generation alone.
-        .predicate_filter(predicates::generation, PredicateConfig::default());
+        // Our own status writes leave both alone. An annotation asks for a new session key.
+        .predicate_filter(
+            predicates::generation.combine(predicates::annotations),
+            PredicateConfig::default(),
+        );
 
     let wake_ups = tokio_stream::wrappers::ReceiverStream::new(watches.wake_ups)
         .map(|server| ObjectRef::<Guarded>::new(&server.name).within(&server.namespace.unwrap_or_default()));
-    Controller::for_stream(servers, reader)
+    let fleet = Fleet::new(Arc::clone(&context), reader.clone(), listed, watches.wake);
+    let looking_after_pods = fleet.run(&stop);
+    let reconciling = Controller::for_stream(servers, reader)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .reconcile_on(wake_ups)
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, after_failure, context)
         .for_each(|result| {
             // A wake-up for a server that is gone is nothing; failures were told by `after_failure`.
@@ -116,8 +118,9 @@ pub async fn run(
                 tracing::warn!(error = %chain(&error), "the watch of McpServers failed and is tried again");
             }
             std::future::ready(())
-        })
-        .await;
+        });
+    // In one task: whoever drops this, because the Lease is lost, stops both.
+    join(reconciling, looking_after_pods).await;
 }
 
 async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
@@ -155,11 +158,12 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         return Ok(RESYNC);
     };
     let previous = status::previous(server, context);
+    let draining = || context.pods.draining(&full_name(&server.metadata));
     let references = dereference::dereference(server, context).await?;
     let validated = match validate::validate(server, &context.defaults, references.hpa_targets_deployment) {
         Ok(validated) => validated,
         Err(invalid) => {
-            let status = status::of_invalid(server, &invalid.to_string(), &previous);
+            let status = status::of_invalid(server, &invalid.to_string(), draining(), &previous);
             status::write(server, status, &previous, context).await?;
             return Ok(RESYNC);
         }
@@ -178,11 +182,12 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         .first()
         .or(references.key_problem.as_ref())
         .or(failing.as_ref());
-    let status = status::of_applied(server, &validated, report.workload.as_ref(), trouble, &previous);
+    let workload = report.workload.as_ref();
+    let status = status::of_applied(server, &validated, workload, draining(), trouble, &previous);
     status::write(server, status, &previous, context).await?;
     match report.failed {
         Some(error) => Err(error),
-        None if report.blocked.is_empty() => Ok(RESYNC),
+        None if report.blocked.is_empty() => Ok(report.rotation.again.unwrap_or(RESYNC)),
         None => Ok(BLOCKED),
     }
 }
@@ -228,6 +233,9 @@ async fn tell(server: &McpServer, report: &Report, context: &Context) {
     if !report.pruned.is_empty() {
         let note = format!("deleted {}, no longer asked for", report.pruned.join(", "));
         context.events.publish(server, Happened::Pruned, note).await;
+    }
+    if let Some((happened, note)) = &report.rotation.told {
+        context.events.publish(server, *happened, note.clone()).await;
     }
     for repair in &report.repaired {
         let namespace = server.namespace();

@@ -1,6 +1,6 @@
 //! What a person sees in `kubectl get mcps`: computed from what was applied, written only on change.
 
-use iam_mcp_crds::{ConditionType, McpServer, McpServerStatus, Reason};
+use iam_mcp_crds::{ConditionType, DrainingPod, McpServer, McpServerStatus, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{
     Api, ResourceExt as _,
@@ -37,12 +37,14 @@ impl Verdict {
     }
 }
 
-/// Status of a server whose children were applied. `trouble` is what a person has to see to first.
+/// Status of a server whose children were applied. `trouble` is what a person has to see to first,
+/// `draining` the pods that drain.
 #[must_use]
 pub fn of_applied(
     server: &McpServer,
     validated: &ValidatedServer,
     workload: Option<&Workload>,
+    draining: Vec<DrainingPod>,
     trouble: Option<&Blocked>,
     previous: &McpServerStatus,
 ) -> McpServerStatus {
@@ -72,14 +74,19 @@ pub fn of_applied(
         selector: Some(build::selector_string(&validated.name)),
         url: Some(build::url(validated)),
         image: Some(validated.image.clone()),
-        draining_pods: previous.draining_pods.clone(),
+        draining_pods: draining,
     }
 }
 
 /// Status of a server that cannot be built. Its children stay as they were, and so does what was last
-/// said of them.
+/// said of them, apart from the pods that drain.
 #[must_use]
-pub fn of_invalid(server: &McpServer, problem: &str, previous: &McpServerStatus) -> McpServerStatus {
+pub fn of_invalid(
+    server: &McpServer,
+    problem: &str,
+    draining: Vec<DrainingPod>,
+    previous: &McpServerStatus,
+) -> McpServerStatus {
     let verdict = |type_, status| Verdict::new(type_, status, Reason::Invalid, problem);
     let verdicts = vec![
         verdict(ConditionType::Accepted, false),
@@ -89,6 +96,7 @@ pub fn of_invalid(server: &McpServer, problem: &str, previous: &McpServerStatus)
     McpServerStatus {
         observed_generation: server.metadata.generation,
         conditions: with_times(verdicts, server, previous),
+        draining_pods: draining,
         ..previous.clone()
     }
 }
@@ -219,6 +227,48 @@ pub fn transition(before: &McpServerStatus, after: &McpServerStatus) -> Option<(
     })
 }
 
+/// The events that tell which pods began to drain, and which ended, from `before` to `after`.
+#[must_use]
+pub fn drains(before: &McpServerStatus, after: &McpServerStatus) -> Vec<(Happened, String)> {
+    let not_in = |pods: &[DrainingPod], other: &[DrainingPod]| -> Vec<DrainingPod> {
+        let is_new = |pod: &&DrainingPod| other.iter().all(|known| known.name != pod.name);
+        pods.iter().filter(is_new).cloned().collect()
+    };
+    let started = not_in(&after.draining_pods, &before.draining_pods);
+    let ended = not_in(&before.draining_pods, &after.draining_pods);
+    let mut events = Vec::new();
+    // One event for all of a pass: a rollout of many pods is one happening.
+    if !started.is_empty() {
+        let each = started.iter().map(
+            |DrainingPod {
+                 name,
+                 until,
+                 sessions,
+             }| match sessions {
+                0 => format!("pod {name} does not say what it serves, and ends by {}", until.0),
+                1 => format!("pod {name} serves an open session until {}", until.0),
+                _ => format!(
+                    "pod {name} serves {sessions} or more open sessions until {}",
+                    until.0
+                ),
+            },
+        );
+        let note = format!(
+            "{}; a pod goes earlier when its sessions end earlier",
+            each.collect::<Vec<_>>().join("; ")
+        );
+        events.push((Happened::DrainStarted, note));
+    }
+    if !ended.is_empty() {
+        let names: Vec<_> = ended.iter().map(|pod| pod.name.as_str()).collect();
+        events.push((
+            Happened::DrainEnded,
+            format!("no session is left on {}", names.join(", ")),
+        ));
+    }
+    events
+}
+
 /// Reasons of trouble, as event reasons.
 const REASONS: &[&str] = &[
     Reason::ChildRejected.as_str(),
@@ -271,9 +321,11 @@ pub async fn write(
     )
     .await
     .map_err(Error::api(format!("write the status of McpServer/{name}")))?;
-    let event = transition(previous, &status);
-    context.statuses.lock().insert(uid, status);
-    if let Some((happened, note)) = event {
+    let events = drains(previous, &status)
+        .into_iter()
+        .chain(transition(previous, &status));
+    context.statuses.lock().insert(uid, status.clone());
+    for (happened, note) in events {
         context.events.publish(server, happened, note).await;
     }
     Ok(())

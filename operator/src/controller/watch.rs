@@ -28,7 +28,7 @@ use super::{
 use crate::OPERATOR;
 
 /// Objects of one page of a list: small pages keep the memory of a start low.
-const PAGE_SIZE: u32 = 100;
+pub(super) const PAGE_SIZE: u32 = 100;
 /// Wake-ups that may wait; a watch that is faster waits too. Few, so that a start that would wait for
 /// room, when nobody reads yet, shows with a handful of servers and not first with a fleet.
 const WAKE_UPS: usize = 64;
@@ -37,15 +37,18 @@ const WAKE_UPS: usize = 64;
 pub struct Watches {
     /// Servers that something happened to.
     pub wake_ups: mpsc::Receiver<ObjectRef<McpServer>>,
+    /// The other end, for who looks at pods.
+    pub wake: mpsc::Sender<ObjectRef<McpServer>>,
     /// One for each watch, cancelled when its first list is in.
     pub synced: Vec<CancellationToken>,
 }
 
-struct Watch {
-    context: Arc<Context>,
-    namespace: Option<String>,
+/// One watch of one kind in one scope.
+pub(super) struct Watch {
+    pub(super) context: Arc<Context>,
+    pub(super) namespace: Option<String>,
     wake: mpsc::Sender<ObjectRef<McpServer>>,
-    synced: CancellationToken,
+    pub(super) synced: CancellationToken,
 }
 
 /// Starts all watches, in every namespace or in `namespaces`; they end with `stop`.
@@ -75,8 +78,13 @@ pub fn start(context: &Arc<Context>, namespaces: &[String], stop: &CancellationT
         }
         spawn(stop, watch().autoscalers());
         spawn(stop, watch().secrets());
+        spawn(stop, watch().pods());
     }
-    Watches { wake_ups, synced }
+    Watches {
+        wake_ups,
+        wake,
+        synced,
+    }
 }
 
 /// The scopes to watch: each namespace, or `None` for all of them.
@@ -133,7 +141,7 @@ impl Watch {
     }
 
     /// A Deployment has the name of its server.
-    async fn wake_named(&self, names: Vec<Name>) {
+    pub(super) async fn wake_named(&self, names: Vec<Name>) {
         for (namespace, name) in names {
             self.wake(ObjectRef::new(&name).within(&namespace)).await;
         }
@@ -282,7 +290,7 @@ impl Watch {
     }
 
     /// The next event; failures are logged and counted, and the watch goes on after its back-off.
-    async fn next<K>(
+    pub(super) async fn next<K>(
         &self,
         kind: &'static str,
         events: &mut futures::stream::BoxStream<'_, Result<Event<K>, watcher::Error>>,

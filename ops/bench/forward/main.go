@@ -58,8 +58,8 @@ func session(direct, forwarded *way, mu *sync.Mutex) error {
 		way     *way
 	}{{*owner, direct}, {*other, forwarded}}
 	for call := range *calls + 50 {
-		for _, by := range ways {
-			message := bytes.NewReader(fmt.Appendf(nil, body, call))
+		for at, by := range ways {
+			message := bytes.NewReader(fmt.Appendf(nil, body, 2*call+at))
 			start := time.Now()
 			taken, err := client.Post("http://"+by.address+endpoint, "application/json", message)
 			if err != nil {

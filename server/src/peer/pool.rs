@@ -31,11 +31,18 @@ use crate::{
     transport::sse::session_id::{Owner, SessionId},
 };
 
-/// Time for a connection and its handshake. A pod that is there answers in a few milliseconds.
+/// Time for a connection. A node that is there answers in a millisecond.
 const CONNECT: Duration = Duration::from_millis(300);
 
-/// Connections that are tried before a pod counts as unreachable: one packet may be lost.
-const TRIES: usize = 3;
+/// Time for the handshake on top, which takes a processor on both sides, and a busy pod some time to get one.
+const HANDSHAKE: Duration = Duration::from_secs(1);
+
+/// How long connections are tried before a pod counts as unreachable. Clients take a refusal as the end of their
+/// session, so it must not come of a passing shortage.
+const TRY: Duration = Duration::from_secs(3);
+
+/// Time between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Time for an answer. The other side takes or refuses a message at once, but may hold it for a client that is
 /// about to come back.
@@ -319,15 +326,18 @@ impl Peers {
 }
 
 async fn connect(target: &Target, key: &Key) -> Result<SendRequest<Full<Bytes>>, Error> {
-    for _ in 0..TRIES {
-        match timeout(CONNECT, open(target, key)).await {
-            Ok(Ok(sender)) => return Ok(sender),
-            Ok(Err(error)) if is_final(&error) => {
+    let start = Instant::now();
+    while start.elapsed() < TRY {
+        match open(target, key).await {
+            Ok(sender) => return Ok(sender),
+            Err(error) if is_final(&error) => {
                 tracing::debug!(address = %target.address, %error, "a replica is gone");
                 return Err(Error::Gone);
             }
-            Ok(Err(error)) => tracing::debug!(address = %target.address, %error, "a replica was not reached"),
-            Err(_) => tracing::debug!(address = %target.address, "a replica did not answer in time"),
+            Err(error) => {
+                tracing::debug!(address = %target.address, %error, "a replica was not reached");
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
     Err(Error::Unreachable)
@@ -345,9 +355,14 @@ fn is_final(error: &channel::Error) -> bool {
 }
 
 async fn open(target: &Target, key: &Key) -> Result<SendRequest<Full<Bytes>>, channel::Error> {
-    let stream = TcpStream::connect(target.address).await?;
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let stream = timeout(CONNECT, TcpStream::connect(target.address))
+        .await
+        .map_err(late)??;
     stream.set_nodelay(true)?;
-    let channel = channel::call(stream, key, &target.uid).await?;
+    let channel = timeout(HANDSHAKE, channel::call(stream, key, &target.uid))
+        .await
+        .map_err(late)??;
     let (sender, connection) = http1::handshake(TokioIo::new(channel))
         .await
         .map_err(io::Error::other)?;

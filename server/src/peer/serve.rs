@@ -26,8 +26,8 @@ use crate::{
 /// Connections at a time: a few from each replica, and what strangers try.
 const CONNECTIONS: usize = 1024;
 
-/// Time for a handshake.
-const HANDSHAKE: Duration = Duration::from_secs(1);
+/// Time for a handshake; longer than replicas wait for one.
+const HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// How long a connection may be silent; longer than replicas keep one.
 const SILENCE: Duration = Duration::from_secs(75);

@@ -21,7 +21,7 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// How long a message for one waits for its client to come back: a client waits for `retry`, under a second,
 /// and then connects.
-pub const HOLD: Duration = Duration::from_secs(3);
+pub const HOLD: Duration = Duration::from_secs(2);
 
 /// Sessions that are remembered.
 const MOST: usize = 50_000;

@@ -25,7 +25,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use rmcp::model::{ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions as _};
+use rmcp::model::{
+    ClientCapabilities, ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions as _,
+    Implementation, InitializeRequestParams, ProtocolVersion,
+};
 
 pub use self::sealed::NoRandom;
 use self::{
@@ -54,6 +57,13 @@ const UNBUFFERED: (HeaderName, HeaderValue) = (
 
 /// What an `EventSource` sends when it connects again: the id of the last event that had one.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// What the TypeScript SDK sends in its place when it connects again: the version that was negotiated. It puts
+/// headers of its own where those of its `EventSource` were.
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// Has a client that connects again try once more in a second. Its `EventSource` would take a 503 for the end.
+const COME_AGAIN: &str = "retry: 1000\n: not now\n\n";
 
 /// Places that a message may be sent on to: its session may have moved once since.
 const MOVES: usize = 2;
@@ -113,20 +123,25 @@ impl Sse {
     #[must_use]
     pub fn open(&self, base: &str, request: &Request) -> Response {
         let principal = principal(request.extensions());
-        let kept = request
-            .headers()
-            .get(LAST_EVENT_ID)
-            .and_then(|kept| kept.to_str().ok())
+        let header = |name| request.headers().get(name)?.to_str().ok();
+        let kept = header(LAST_EVENT_ID)
             .and_then(|kept| Resumption::open(self.sessions.keys(), kept))
             .filter(|(_, resumption)| resumption.before.principal == principal);
         let before = kept.as_ref().map(|(key, kept)| (Arc::clone(key), kept.before));
+        let client = match kept {
+            Some((_, kept)) => kept.client,
+            None => header(PROTOCOL_VERSION).and_then(client_of),
+        };
+        let returns = before.is_some() || client.is_some();
         let opening = Opening {
             base,
             principal,
-            resumption: kept.map(|(_, kept)| kept),
+            client,
+            returns,
         };
         let opened = match self.sessions.open(opening) {
             Ok(opened) => opened,
+            Err(_) if returns => return event_stream(Body::from(COME_AGAIN)),
             Err(error) => return Refusal::unavailable(error.to_string()).into(),
         };
         if let Some((key, before)) = before {
@@ -243,6 +258,15 @@ impl Sse {
             ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => accepted(),
         }
     }
+}
+
+/// A client of which no more is known than the version that it negotiated.
+fn client_of(version: &str) -> Option<InitializeRequestParams> {
+    let version = ProtocolVersion::known_up_to(&ProtocolVersion::LATEST_WITH_INITIALIZE)
+        .iter()
+        .find(|known| known.as_str() == version)?;
+    let client = InitializeRequestParams::new(ClientCapabilities::default(), Implementation::default());
+    Some(client.with_protocol_version(version.clone()))
 }
 
 /// On whose behalf a request comes; nobody's in particular, where nobody has to say.

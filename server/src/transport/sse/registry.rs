@@ -55,8 +55,10 @@ pub struct Opening<'a> {
     pub base: &'a str,
     /// Whose session it will be.
     pub principal: Principal,
-    /// The session that it goes on with.
-    pub resumption: Option<Resumption>,
+    /// What the client said of itself, where it is known already.
+    pub client: Option<InitializeRequestParams>,
+    /// Whether it goes on with a session that it had.
+    pub returns: bool,
 }
 
 /// A session that was opened.
@@ -171,11 +173,9 @@ impl Sessions {
     pub fn open(self: &Arc<Self>, opening: Opening<'_>) -> Result<Opened, OpenError> {
         let id = SessionId::new(self.owner, opening.principal)?;
         let sealed = id.seal(&self.keys)?;
-        let resumed = opening.resumption.is_some();
-        let client = opening.resumption.and_then(|resumption| resumption.client);
-        let kept = self.keep(&id, client.as_ref())?;
+        let kept = self.keep(&id, opening.client.as_ref())?;
         let end = Arc::<End>::default();
-        let (session, events) = Session::new(id, client, Arc::clone(&end), self.metrics.clone());
+        let (session, events) = Session::new(id, opening.client, Arc::clone(&end), self.metrics.clone());
         {
             let mut table = self.table.lock();
             if table.closed {
@@ -188,7 +188,7 @@ impl Sessions {
         }
         self.metrics.sse.opened.inc();
         self.metrics.sse.streams.inc();
-        if resumed {
+        if opening.returns {
             self.metrics.sse.resumed.inc();
         }
         let lease = Lease {
@@ -406,7 +406,8 @@ pub(super) mod tests {
         Opening {
             base: "",
             principal: Principal::ANONYMOUS,
-            resumption: None,
+            client: None,
+            returns: false,
         }
     }
 

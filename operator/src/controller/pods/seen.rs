@@ -1,0 +1,188 @@
+//! A pod, reduced to what the operator needs of it.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    ResourceExt as _,
+    core::{ApiResource, Object, ObjectMeta},
+};
+use serde::{Deserialize, Serialize};
+
+use super::cost::{self, Annotated};
+
+/// A pod as it is read: the rest of it is left out while it is decoded, which at thousands of pods is most of
+/// the memory and the time.
+pub type SlimPod = Object<SlimSpec, SlimStatus>;
+
+/// What is read of a pod's spec.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SlimSpec {
+    node_name: Option<String>,
+}
+
+/// What is read of a pod's status.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SlimStatus {
+    phase: Option<String>,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
+}
+
+/// How far a pod is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Phase {
+    /// It has no node yet.
+    Unscheduled,
+    /// It has a node, and its containers do not run yet.
+    Starting,
+    /// Its containers run.
+    Running,
+    /// They have ended for good.
+    Over,
+}
+
+/// A pod that was asked to stop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Deletion {
+    /// When it is killed, in unix seconds: Kubernetes notes the end of the grace, not its start.
+    pub at: i64,
+    /// Its grace in seconds.
+    pub grace: i64,
+}
+
+impl Deletion {
+    /// When it was asked, in unix seconds. A grace that is shortened later leaves this as it is.
+    #[must_use]
+    pub const fn began(self) -> i64 {
+        self.at - self.grace
+    }
+}
+
+/// What is kept of a pod.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Seen {
+    /// The server that it belongs to, by its label.
+    pub server: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its address.
+    pub ip: Option<IpAddr>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// How far it is.
+    pub phase: Phase,
+    /// Whether it was asked to stop.
+    pub deletion: Option<Deletion>,
+    /// What a scale-down reads.
+    pub cost: Annotated,
+}
+
+impl Seen {
+    /// Reads a pod; `None` when no server is named by its label.
+    #[must_use]
+    pub fn new(pod: &SlimPod) -> Option<Self> {
+        let metadata: &ObjectMeta = &pod.metadata;
+        let status = pod.status.as_ref();
+        let phase = match status.and_then(|status| status.phase.as_deref()) {
+            Some("Running") => Phase::Running,
+            Some("Succeeded" | "Failed") => Phase::Over,
+            _ if pod.spec.node_name.is_some() => Phase::Starting,
+            _ => Phase::Unscheduled,
+        };
+        let deletion = metadata.deletion_timestamp.as_ref().map(|at| Deletion {
+            at: at.0.as_second(),
+            grace: metadata.deletion_grace_period_seconds.unwrap_or_default(),
+        });
+        let created = metadata.creation_timestamp.as_ref();
+        Some(Self {
+            server: pod.labels().get("app")?.clone(),
+            uid: metadata.uid.clone()?,
+            ip: status
+                .and_then(|status| status.pod_ip.as_deref())
+                .and_then(|ip| ip.parse().ok()),
+            created: created.map_or(Timestamp::UNIX_EPOCH, |created| created.0),
+            phase,
+            deletion,
+            cost: Annotated::parse(pod.annotations().get(cost::ANNOTATION).map(String::as_str)),
+        })
+    }
+
+    /// Whether it was asked to stop and its containers still run.
+    #[must_use]
+    pub fn drains(&self) -> bool {
+        self.phase == Phase::Running && self.deletion.is_some()
+    }
+
+    /// Whether it counts among the pods that its server is to have.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.phase != Phase::Over && self.deletion.is_none()
+    }
+}
+
+/// Pods, for the API.
+#[must_use]
+pub fn api_resource() -> ApiResource {
+    ApiResource::erase::<Pod>(&())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn seen(pod: serde_json::Value) -> Option<Seen> {
+        Seen::new(&serde_json::from_value(pod).unwrap())
+    }
+
+    #[test]
+    fn a_pod_is_read_from_what_the_api_server_sends() {
+        let pod = seen(json!({
+            "metadata": {
+                "name": "jobs-1", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z",
+                "deletionTimestamp": "2026-01-01T00:10:00Z", "deletionGracePeriodSeconds": 330,
+                "labels": {"app": "jobs"}, "annotations": {"controller.kubernetes.io/pod-deletion-cost": "16"},
+            },
+            "spec": {"nodeName": "n", "containers": [{"name": "jobs"}]},
+            "status": {"phase": "Running", "podIP": "fd00::7", "hostIP": "10.0.0.1"},
+        }))
+        .unwrap();
+        assert_eq!(pod.server, "jobs");
+        assert_eq!(pod.ip, Some("fd00::7".parse().unwrap()));
+        assert_eq!(pod.cost, Annotated::Cost(16));
+        let began = pod.deletion.unwrap().began();
+        assert_eq!(
+            began,
+            "2026-01-01T00:04:30Z".parse::<Timestamp>().unwrap().as_second()
+        );
+        assert!(pod.drains() && !pod.stays());
+    }
+
+    #[test]
+    fn phases() {
+        let phase = |spec, status| {
+            let pod =
+                json!({"metadata": {"uid": "u", "labels": {"app": "jobs"}}, "spec": spec, "status": status});
+            seen(pod).unwrap().phase
+        };
+        assert_eq!(phase(json!({}), json!({})), Phase::Unscheduled);
+        assert_eq!(
+            phase(json!({"nodeName": "n"}), json!({"phase": "Pending"})),
+            Phase::Starting
+        );
+        assert_eq!(
+            phase(json!({"nodeName": "n"}), json!({"phase": "Failed"})),
+            Phase::Over
+        );
+    }
+
+    #[test]
+    fn a_pod_of_no_server_is_nobodys() {
+        assert_eq!(seen(json!({"metadata": {"uid": "u"}, "spec": {}})), None);
+    }
+}
