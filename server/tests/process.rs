@@ -151,7 +151,7 @@ async fn sigterm_ends_it_with_0_although_a_stream_is_open() {
     let mut stream = stream(&address).await;
     signal(&child, "TERM").await;
     let last = stream.chunk().await.expect("a clean end").expect("last words");
-    assert_eq!(&last[..], b": drain deadline\n\n");
+    assert_eq!(&last[..], b"retry: 20\n: drain deadline\n\n");
     assert_eq!(stream.chunk().await.expect("a clean end"), None);
     assert_eq!(ended(&mut child).await, Some(0));
 }
@@ -165,7 +165,7 @@ async fn a_second_sigterm_ends_a_long_drain_cleanly() {
     until_draining(&address).await;
     signal(&child, "TERM").await;
     let last = stream.chunk().await.expect("a clean end").expect("last words");
-    assert_eq!(&last[..], b": drain deadline\n\n");
+    assert_eq!(&last[..], b"retry: 20\n: drain deadline\n\n");
     assert_eq!(stream.chunk().await.expect("a clean end"), None);
     assert_eq!(ended(&mut child).await, Some(0));
 }

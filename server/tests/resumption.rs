@@ -127,6 +127,14 @@ async fn a_client_that_names_its_version_goes_on_too() {
     server.until_metric("iam_mcp_sse_sessions_resumed_total 1").await;
 }
 
+/// Else a client would connect again over the connection that it has, to the replica that is going.
+#[tokio::test]
+async fn a_stream_takes_its_connection_with_it() {
+    let server = TestServer::start(&[]).await;
+    let stream = server.get("/sse").send().await.expect("answered");
+    assert_eq!(stream.headers()["connection"], "close");
+}
+
 /// An `EventSource` takes any status but 200 for the end of all.
 #[tokio::test]
 async fn whoever_comes_back_is_never_refused_but_told_to_come_again() {
@@ -146,7 +154,7 @@ async fn whoever_comes_back_is_never_refused_but_told_to_come_again() {
         assert_eq!(again.headers()["content-type"], "text/event-stream");
         let text = again.text().await.expect("it ends");
         assert!(
-            text.starts_with("retry: 1000\n") && !text.contains("endpoint"),
+            text.starts_with("retry: 300\n") && !text.contains("endpoint"),
             "{text}"
         );
     }

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import sdk
 from measure import ALL, Plan, Run
 from report import spreads, table
 from subjects import Ours, Rival, Subject
@@ -24,6 +25,7 @@ def arguments() -> argparse.Namespace:
     add("--at-least", type=int, default=200)
     add("--settle", type=float, default=20)
     add("--calm", type=float, default=30)
+    add("--sdk", type=int, default=0)
     add("--long-drain", type=float, default=600)
     add("--drain-node", default="node2")
     add("--proxy", required=True, help="network namespace of the node that the load comes through")
@@ -63,13 +65,15 @@ def main() -> None:
     a = arguments()
     plan = Plan(
         phases=a.phases.split(","), sessions=a.sessions, rate=a.rate, at_least=a.at_least, settle=a.settle, calm=a.calm,
-        drain_node=a.drain_node, proxy=a.proxy, load=a.load, long_drain=a.long_drain,
+        drain_node=a.drain_node, proxy=a.proxy, load=a.load, sdk=a.sdk, long_drain=a.long_drain,
     )  # fmt: skip
     runs = [Run(subject_of(given), plan, a.out / given["title"].replace(" ", "-")) for given in json.loads(a.subjects)]
     for run in runs:
         run.go()
     rows = [row for run in runs for row in run.rows]
     text = f"{table(rows, plan.phases)}\n\n{spreads(rows)}\n"
+    if libraries := [counted for run in runs for counted in run.sdk]:
+        text += f"\n{sdk.table(libraries)}\n"
     (a.out / "table.md").write_text(text)
     print(f"\n{text}")
     ours = [run for run in runs if isinstance(run.subject, Ours)]

@@ -12,6 +12,7 @@ from typing import Any
 
 from client import Client
 from cluster import Failure, Pod, connections, kubectl, poll, say
+import sdk
 from subjects import REPLICAS, Ours, Subject
 
 # Pods there are to be after the phases that change their number.
@@ -41,6 +42,7 @@ class Plan:
     drain_node: str
     proxy: str  # network namespace of the node that the load comes through
     load: list[str]  # command of the load client
+    sdk: int  # sessions of each program with a client library, for ours
     long_drain: float  # seconds; a drain no longer than this is waited for in the phase `drain`
 
 
@@ -51,6 +53,7 @@ class Run:
     out: Path
     rows: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    sdk: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.replicas = REPLICAS
@@ -88,12 +91,27 @@ class Run:
             try:
                 self.all_opened()
                 say((self.out / "load.log").read_text().strip())
-                for name in self.plan.phases:
-                    self.phase(name)
+                self.phases()
                 self.record(self.client.phase("last calls"), "between")
                 self.record(self.client.end(), "last calls")
             finally:
                 self.client.stop()
+
+    def phases(self) -> None:
+        """With the sessions of client libraries beside it, if there are to be any."""
+        if not (self.plan.sdk and isinstance(self.subject, Ours)):
+            for name in self.plan.phases:
+                self.phase(name)
+            return
+        # The load client's command begins with how to enter its network.
+        programs = sdk.Sdk(self.plan.load[:2], self.subject.host(), self.address, self.plan.sdk, self.out)
+        try:
+            for name in self.plan.phases:
+                self.phase(name)
+        finally:
+            self.sdk = [{"server": self.subject.title, **counted} for counted in programs.end()]
+        deadlines = self.subject.drain_seconds <= self.plan.long_drain
+        self.problems += sdk.problems(self.sdk, deadlines)
 
     def all_opened(self) -> None:
         """Waits for all but the short sessions that are being opened anew at the moment."""

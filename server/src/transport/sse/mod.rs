@@ -62,8 +62,9 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// headers of its own where those of its `EventSource` were.
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
-/// Has a client that connects again try once more in a second. Its `EventSource` would take a 503 for the end.
-const COME_AGAIN: &str = "retry: 1000\n: not now\n\n";
+/// Has a client that connects again try once more, and soon: elsewhere there is room. Its `EventSource` would take a 503
+/// for the end.
+const COME_AGAIN: &str = "retry: 300\n: not now\n\n";
 
 /// Places that a message may be sent on to: its session may have moved once since.
 const MOVES: usize = 2;
@@ -304,5 +305,7 @@ fn event_stream(body: Body) -> Response {
         HeaderValue::from_static("text/event-stream"),
     );
     let fresh = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    ([kind, fresh, UNBUFFERED], body).into_response()
+    // The connection ends with the stream. A client that kept it would connect again over it, to this same replica.
+    let last = (header::CONNECTION, HeaderValue::from_static("close"));
+    ([kind, fresh, last, UNBUFFERED], body).into_response()
 }

@@ -26,9 +26,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
-/// Milliseconds after which a client whose stream ended connects again: soon, but not all at once. The range's
-/// start and its length.
+/// Milliseconds after which a client whose stream broke connects again: soon, but not all at once. The range's start
+/// and its length.
 const RETRY_MS: (u64, u64) = (200, 600);
+
+/// The same for a stream that the server ends. What a client sends meanwhile may be lost to it.
+const RETRY_AT_END_MS: u64 = 20;
 
 /// The body of `GET /sse`'s answer. Dropping it ends the session.
 #[derive(Debug)]
@@ -56,14 +59,19 @@ impl EventStream {
         }
     }
 
-    /// What is said last on a stream that the server ends, for people and for measurements.
+    /// What is said last on a stream that the server ends: that its client need not wait before it connects again,
+    /// since the server spreads the ends itself; and why, for people and for measurements.
     fn last_words(&mut self) -> Option<Bytes> {
         if std::mem::replace(&mut self.over, true) {
             return None;
         }
         let cause = self.lease.end().cause();
-        matches!(cause, Ended::Deadline | Ended::Idle | Ended::Expired)
-            .then(|| Bytes::from(format!(": drain {}\n\n", cause.category())))
+        matches!(cause, Ended::Deadline | Ended::Idle | Ended::Expired).then(|| {
+            Bytes::from(format!(
+                "retry: {RETRY_AT_END_MS}\n: drain {}\n\n",
+                cause.category()
+            ))
+        })
     }
 }
 
@@ -143,7 +151,10 @@ mod tests {
         assert_eq!(next(&mut stream).await.as_deref(), Some(": keep-alive\n\n"));
         assert_eq!(start.elapsed().as_secs(), KEEP_ALIVE.as_secs());
         sessions.release(&sessions.open_now(), Ended::Deadline);
-        assert_eq!(next(&mut stream).await.as_deref(), Some(": drain deadline\n\n"));
+        assert_eq!(
+            next(&mut stream).await.as_deref(),
+            Some("retry: 20\n: drain deadline\n\n")
+        );
         assert_eq!(next(&mut stream).await, None);
     }
 }
