@@ -75,10 +75,16 @@ impl Drop for SdkSessions {
 
 /// The network namespace of the cluster's first node: Services can be reached from there.
 fn node() -> String {
+    format!("iam-{}-node1", cluster_name())
+}
+
+/// The name by which `ops/cluster` knows the cluster of the tests.
+#[must_use]
+pub fn cluster_name() -> String {
     let kubeconfig = setting("E2E_KUBECONFIG");
     let cluster = Path::new(&kubeconfig)
         .parent()
         .and_then(Path::file_name)
         .expect("E2E_KUBECONFIG is in the directory of a cluster of ops/cluster");
-    format!("iam-{}-node1", cluster.to_string_lossy())
+    cluster.to_string_lossy().into_owned()
 }

@@ -17,6 +17,7 @@ mod jsearch;
 mod kill;
 mod lifecycle;
 mod path;
+mod proxies;
 mod roles;
 mod rollout;
 mod rotation;
