@@ -7,10 +7,7 @@ use tokio::process::Command;
 
 use crate::operator_alone;
 
-const CHECK: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../ops/bench/sessions/proxies/check"
-);
+const CHECK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../ops/bench/sessions/proxies/check");
 
 #[tokio::test]
 async fn no_call_fails_through_nginx_and_haproxy_while_all_pods_restart() {
