@@ -19,6 +19,11 @@ const SURE_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// kubelet, which looks once in a minute or a little more, has brought them up to date.
 const MOUNT_LAG: SignedDuration = SignedDuration::from_secs(180);
 
+/// A pod that was asked to end so long ago gets messages for its own sessions only, from other pods and sealed with
+/// keys that it knows: every answer that it gave to a client since then closed its connection. The kubelet brings
+/// such a pod no new keys, so to wait for it would be to wait for the end of its drain.
+const OUT_OF_REACH: SignedDuration = SignedDuration::from_secs(60);
+
 /// What a key is called where it may be seen: the first bytes of a digest of it.
 #[derive(Clone, Copy, Default, Eq, Hash, PartialEq)]
 pub struct KeyId([u8; 8]);
@@ -89,6 +94,8 @@ pub struct PodKeys {
     pub created: Timestamp,
     /// Whether its containers run; else it is on a node and starts.
     pub running: bool,
+    /// When it was asked to end, if it was.
+    pub draining: Option<Timestamp>,
     /// What it said last: the key that it seals with, and those that it accepts.
     pub said: Option<(KeyId, Vec<KeyId>)>,
 }
@@ -143,7 +150,12 @@ pub fn next_step(keys: &SecretKeys, wanted: Option<&str>, pods: &[PodKeys], now:
 }
 
 fn before_promoting(next: KeyId, since: Timestamp, pods: &[PodKeys], now: Timestamp) -> Step {
+    let out_of_reach = |pod: &PodKeys| {
+        let draining = pod.draining;
+        draining.is_some_and(|began| now.duration_since(began) > OUT_OF_REACH)
+    };
     let accepts = |pod: &PodKeys| match &pod.said {
+        _ if out_of_reach(pod) => true,
         Some((_, accepted)) => accepted.contains(&next),
         None => !pod.running && now.duration_since(since) > MOUNT_LAG,
     };
@@ -158,7 +170,9 @@ fn before_retiring(sealing: KeyId, since: Timestamp, pods: &[PodKeys], now: Time
         Some((seals_with, _)) => *seals_with == sealing,
         None => !pod.running,
     };
-    let missing = pods.iter().filter(|pod| !seals(pod)).count();
+    // One that drains seals no more; whether its sessions are old is asked below.
+    let staying = pods.iter().filter(|pod| pod.draining.is_none());
+    let missing = staying.filter(|pod| !seals(pod)).count();
     if missing > 0 {
         return Step::Await(Awaited::Sealing(missing));
     }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use iam_mcp_crds::DrainingPod;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
@@ -390,6 +391,10 @@ impl Directory {
             .map(|entry| PodKeys {
                 created: entry.seen.created,
                 running: entry.seen.phase == Phase::Running,
+                draining: entry
+                    .seen
+                    .deletion
+                    .and_then(|deletion| Timestamp::from_second(deletion.began()).ok()),
                 said: entry
                     .report
                     .as_deref()

@@ -15,6 +15,7 @@ fn pod(created: i64, seals: KeyId, accepts: &[KeyId]) -> PodKeys {
     PodKeys {
         created: at(created),
         running: true,
+        draining: None,
         said: Some((seals, accepts.to_vec())),
     }
 }
@@ -23,6 +24,7 @@ fn silent(created: i64, running: bool) -> PodKeys {
     PodKeys {
         created: at(created),
         running,
+        draining: None,
         said: None,
     }
 }
@@ -100,6 +102,26 @@ fn a_key_seals_when_every_pod_accepts_it() {
     );
 }
 
+/// The kubelet brings it no new key, however long it drains.
+#[test]
+fn a_pod_that_drains_is_waited_for_until_no_client_reaches_it() {
+    let knows = pod(-9, OLD, &[OLD, NEW]);
+    let drains = PodKeys {
+        draining: Some(at(0)),
+        ..pod(-9, OLD, &[OLD])
+    };
+    let pods = [knows, drains.clone()];
+    let step = |now| next_step(&rotating(), Some("1"), &pods, at(now));
+    assert_eq!(step(60), Step::Await(Awaited::Acceptance(1)));
+    assert_eq!(step(61), Step::Promote);
+    let after = |now| next_step(&promoted(), Some("1"), std::slice::from_ref(&drains), at(now));
+    assert_eq!(
+        after(3600),
+        Step::Await(Awaited::OldPods(1)),
+        "its sessions live on"
+    );
+}
+
 #[test]
 fn an_old_key_goes_with_the_last_pod_that_may_have_sealed_with_it() {
     let step = |pods: &[PodKeys], now| next_step(&promoted(), Some("1"), pods, at(now));
@@ -166,6 +188,8 @@ enum Happens {
     Start { lag: u8 },
     /// A pod's containers run.
     Run(u8),
+    /// A pod is asked to end, and drains.
+    Drain(u8),
     /// A pod is gone.
     End(u8),
     /// The operator hears of a pod.
@@ -180,6 +204,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => (30_000_u16..).prop_map(Happens::Time),
         2 => (0_u8..120).prop_map(|lag| Happens::Start { lag }),
         4 => any::<u8>().prop_map(Happens::Run),
+        2 => any::<u8>().prop_map(Happens::Drain),
         2 => any::<u8>().prop_map(Happens::End),
         8 => any::<u8>().prop_map(Happens::Poll),
         1 => Just(Happens::Wish),
@@ -236,6 +261,12 @@ impl World {
                     self.pods[pod].known.running = true;
                 }
             }
+            Happens::Drain(pod) => {
+                if let Some(pod) = pick(pod) {
+                    let now = at(self.now);
+                    self.pods[pod].known.draining.get_or_insert(now);
+                }
+            }
             Happens::End(pod) => {
                 if let Some(pod) = pick(pod) {
                     self.pods.swap_remove(pod);
@@ -254,6 +285,10 @@ impl World {
             Happens::Start { .. } => {}
         }
         for pod in &mut self.pods {
+            if pod.known.draining.is_some() {
+                // No new sessions, and no new keys.
+                continue;
+            }
             let seen = self
                 .history
                 .iter()
@@ -288,7 +323,11 @@ impl World {
             }
             Step::Promote => {
                 let next = self.secret.next.unwrap_or_default();
-                for pod in self.pods.iter().filter(|pod| pod.known.running) {
+                let reached = |pod: &&RealPod| {
+                    let began = pod.known.draining;
+                    pod.known.running && began.is_none_or(|began| now.duration_since(began).as_secs() <= 60)
+                };
+                for pod in self.pods.iter().filter(reached) {
                     let knows = pod.mounted.next == Some(next) || pod.mounted.sealing == next;
                     prop_assert!(knows, "a running pod does not accept the key that is to seal");
                 }
