@@ -1,4 +1,4 @@
-//! Sessions through nginx and HAProxy, without stickiness: `ops/bench/sessions/proxies/check`.
+//! Sessions through nginx and haproxy, without stickiness: `ops/bench/sessions/proxies/check`.
 
 use std::process::Stdio;
 
