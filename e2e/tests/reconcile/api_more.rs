@@ -1,7 +1,12 @@
 //! What the API does besides refusing: defaults, the scale subresource, the columns of `kubectl get`.
 
 use iam_mcp_crds::McpServer;
-use iam_mcp_e2e::{cluster, kubectl, sandbox::Sandbox, servers::NAME};
+use iam_mcp_e2e::{
+    cluster, kubectl,
+    poll::{SOON, eventually, when},
+    sandbox::Sandbox,
+    servers::NAME,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
 
@@ -36,8 +41,13 @@ async fn kubectl_scale_works_when_the_number_is_set() {
         .await;
     let server: McpServer = sandbox.settle(NAME).await;
     assert_eq!(server.spec.replicas, Some(3));
-    let status = server.status.unwrap();
-    assert_eq!(status.replicas, Some(3));
+    // The ReplicaSet's controller makes the third pod in its own time.
+    let status = eventually(SOON, "the third pod to be counted", || async {
+        let server = sandbox.api::<McpServer>().get(NAME).await.unwrap();
+        let status = server.status.unwrap();
+        when(status.replicas == Some(3), status.replicas).map(|()| status)
+    })
+    .await;
     let selector = status.selector.unwrap();
     let pods = sandbox
         .kubectl(&["get", "replicasets", "--selector", &selector, "--output=name"])

@@ -314,13 +314,13 @@ pub async fn write(
         "status": status,
     });
     context.metrics.write("McpServer", "patch_status");
-    api.patch_status(
-        &name,
-        &PatchParams::apply(OPERATOR).force(),
-        &Patch::Apply(&patch),
-    )
-    .await
-    .map_err(Error::api(format!("write the status of McpServer/{name}")))?;
+    let params = PatchParams::apply(OPERATOR).force();
+    match api.patch_status(&name, &params, &Patch::Apply(&patch)).await {
+        Ok(_) => {}
+        // It went while we looked at it, and nobody reads the status of what is gone.
+        Err(kube::Error::Api(answer)) if answer.is_not_found() => return Ok(()),
+        Err(error) => return Err(Error::api(format!("write the status of McpServer/{name}"))(error)),
+    }
     let events = drains(previous, &status)
         .into_iter()
         .chain(transition(previous, &status));
