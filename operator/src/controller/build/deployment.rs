@@ -35,9 +35,9 @@ pub(super) const KEYS_DIR: &str = "/var/run/iam-mcp/keys";
 pub(super) const RAPIDAPI_DIR: &str = "/var/run/iam-mcp/rapidapi";
 /// Readable for the group, which `fsGroup` makes ours; nobody else.
 const SECRET_MODE: i32 = 0o440;
-/// Seconds of grace beyond the time to drain: the server exits at most 10 s after it, and a busy node may
+/// Seconds of grace beyond the time to drain: the server exits at most 12 s after it, and a busy node may
 /// be slow. Less, and the kubelet would cut what the server is about to end in good order.
-const MARGIN: i64 = 30;
+pub const MARGIN: i64 = 30;
 
 pub(super) fn build(server: &ValidatedServer) -> Deployment {
     Deployment {

@@ -9,9 +9,8 @@ use super::{
     poll::Report,
     seen::{Deletion, Seen},
 };
+use crate::controller::build::MARGIN;
 
-/// What a pod's grace has beyond its drain: time to end streams cleanly, in seconds.
-pub const MARGIN: i64 = 30;
 /// A pod that says that its drain ends this much earlier, in seconds, was told so. Less is the time that
 /// the kubelet took to ask it.
 const TOLD_EARLIER: i64 = 5;

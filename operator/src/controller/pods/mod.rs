@@ -31,7 +31,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    build::keys_secret_name,
+    build::{MARGIN, keys_secret_name},
     context::Context,
     error::Error,
     events::Happened,
@@ -52,7 +52,7 @@ const CUTS: usize = 8;
 const API_LIMIT: Duration = Duration::from_secs(10);
 /// Seconds that a pod has left when too many drain.
 const CUT_SECONDS: i64 = 5;
-/// Seconds that a pod has left when its server is deleted. It ends up to ten later, within the grace.
+/// Seconds that a pod has left when its server is deleted. It ends up to twelve later, within the grace.
 const DELETED_SECONDS: i64 = 10;
 
 /// Looks after all pods.
@@ -220,7 +220,7 @@ impl Fleet {
             }
         }
         let params = DeleteParams {
-            grace_period_seconds: u32::try_from(drain::MARGIN).ok(),
+            grace_period_seconds: u32::try_from(MARGIN).ok(),
             preconditions: Some(Preconditions {
                 uid: Some(target.uid.clone()),
                 resource_version: None,
