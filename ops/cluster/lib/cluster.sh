@@ -52,6 +52,18 @@ use_node() {
   SOCKET=$RUN/$NODE.sock
 }
 
+# forget_neighbours: has the nodes ask anew who has an address on the bridge. A host made again under an address that was
+# there lately has another MAC, and is answered at the old one for up to ten seconds.
+forget_neighbours() {
+  local i=1 nodes
+  nodes=$(cat "$STATE/nodes.count" 2>/dev/null || echo 0)
+  while [ "$i" -le "$nodes" ]; do
+    use_node "$i"
+    ip -n "$NETNS" neigh flush dev eth0
+    i=$((i + 1))
+  done
+}
+
 need_root() {
   [ "$(uname -s)" = Linux ] || die "this cluster runs on Linux only." "On macOS use Docker Desktop's Kubernetes, kind or minikube."
   [ "$(id -u)" = 0 ] || die "root is needed: the cluster makes network namespaces, mounts and cgroups." "Run it with sudo."

@@ -24,6 +24,7 @@ add_clients() {
     CLIENT_IPS=$CLIENT_IPS${CLIENT_IPS:+,}$address
     i=$((i + 1))
   done
+  forget_neighbours
   use_node 1
   # shellcheck disable=SC2153 # NODE_IP is set by use_node
   ip -n "$CLIENTS_NETNS" route add "$SERVICE_RANGE" via "$NODE_IP"

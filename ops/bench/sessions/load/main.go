@@ -88,6 +88,10 @@ func main() {
 	}
 	defer events.Close()
 	fmt.Fprintln(os.Stderr, distribution(c))
+	if err := c.reach(reachWithin); err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
 	l := newLoad(c, events)
 	l.grow(c.sessions)
 	l.startHTTP()

@@ -224,7 +224,10 @@ func (c *config) request(ctx context.Context, method, url, body string) (*http.R
 // reason names an error by a few words, so that equal ones are counted together.
 func reason(err error) string {
 	var timeout net.Error
+	var operation *net.OpError
 	switch {
+	case errors.As(err, &operation) && operation.Op == "dial" && operation.Timeout():
+		return "no connection: timeout"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

@@ -180,6 +180,7 @@ make_netns() {
     ip -n "$PROXY_NETNS" route add "$NODE_PODS" via "$NODE_IP"
     i=$((i + 1))
   done
+  forget_neighbours
 }
 
 # in_netns COMMAND...: in the background, PROXY_PID; with the mark that `ops/cluster/down` knows a cluster's processes by.
