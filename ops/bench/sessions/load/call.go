@@ -15,9 +15,6 @@ import (
 // errTold is the answer to a call that was in flight when the drain's deadline came: an error whose data is {"retry": true}.
 var errTold = errors.New("told to send again")
 
-// errEnded says that no answer came before the stream's end. Without words of its own: what the error says is counted.
-var errEnded = errors.New("")
-
 // raceWindow is how soon after a refused POST the stream must be seen to end at its deadline for the two to have crossed.
 const raceWindow = 250 * time.Millisecond
 
@@ -49,11 +46,13 @@ func (s *session) call(method, params string) (answer, error) {
 				return answer{}, s.refusal(err)
 			}
 		case <-s.stream.ended:
-			a, err := s.lastWords(id)
-			if waiting != nil && errors.Is(err, errEnded) && s.stream.deadline && refused(<-waiting) {
-				return a, errTold // it crossed the end on its way
+			if a, found := s.lastWords(id); found {
+				return a, a.failure()
 			}
-			return a, err
+			if waiting != nil && s.stream.deadline && refused(<-waiting) {
+				return answer{}, errTold // it crossed the end on its way
+			}
+			return answer{}, errors.New("stream " + s.stream.why)
 		case <-ctx.Done():
 			return answer{}, errors.New("timeout")
 		}
@@ -72,16 +71,16 @@ func (s *session) refusal(err error) error {
 	}
 }
 
-// lastWords looks through what came before the stream ended: its end and an answer may be ready at once.
-func (s *session) lastWords(id string) (answer, error) {
+// lastWords looks for the answer in what came before the stream ended: its end and an answer may be ready at once.
+func (s *session) lastWords(id string) (a answer, found bool) {
 	for {
 		select {
-		case a := <-s.stream.answers:
+		case a = <-s.stream.answers:
 			if string(a.ID) == id {
-				return a, a.failure()
+				return a, true
 			}
 		default:
-			return answer{}, fmt.Errorf("stream %s%w", s.stream.why, errEnded)
+			return answer{}, false
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -130,26 +131,31 @@ func TestACallInFlightAtTheDeadlineIsSentAgain(t *testing.T) {
 	})
 }
 
-func TestACallThatCrossesTheDeadlineAndIsRefusedIsCut(t *testing.T) {
+func TestACallThatCrossesTheDeadlineIsToldOnlyIfItIsRefused(t *testing.T) {
 	f, c := newFake(t)
-	c.timeout = 3 * time.Second
-	asked := make(chan struct{}, 100)
-	f.status = func(method string) int {
-		if method != "tools/call" {
-			return 0
+	f.streams["there"] = make(chan string, 100) // nobody reads it
+	for id, want := range map[string]string{"gone": errTold.Error(), "there": "stream deadline"} {
+		ended := make(chan struct{})
+		close(ended)
+		s := &session{
+			load: newLoad(c, io.Discard), kept: c.client("127.0.0.1", true), fresh: c.client("127.0.0.1", false),
+			stream: &stream{endpoint: "http://" + c.addr + "/messages?id=" + id, ended: ended, why: "deadline", deadline: true},
 		}
-		// The stream ends while the POST is on its way; then it is refused.
-		for id, stream := range f.streams {
-			stream <- deadlineEnd
-			delete(f.streams, id)
+		if _, err := s.call("tools/call", "{}"); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, not %s", id, err, want)
 		}
-		asked <- struct{}{}
-		time.Sleep(100 * time.Millisecond)
-		return http.StatusNotFound
 	}
-	l := run(t, c, steadyThatDoesNot)
-	<-asked
-	counted(t, l, "the cut", func(p *phase) bool { return p.cut > 0 && p.told > 0 && len(p.lost) == 0 && len(p.sseFailed) == 0 })
+}
+
+func TestACallWhoseAnswerComesWithTheEndIsAnswered(t *testing.T) {
+	_, c := newFake(t)
+	ended := make(chan struct{})
+	close(ended)
+	s := &session{load: newLoad(c, io.Discard), stream: &stream{ended: ended, answers: make(chan answer, 1)}}
+	s.stream.answers <- answer{ID: []byte("7")}
+	if a, found := s.lastWords("7"); !found || string(a.ID) != "7" {
+		t.Error("the answer was not found")
+	}
 }
 
 func TestACallUnansweredAtTheDeadlineIsALoss(t *testing.T) {
