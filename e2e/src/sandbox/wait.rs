@@ -59,7 +59,7 @@ impl Sandbox {
         .await;
         eventually(
             SOON,
-            "the Deployment controller to have seen the Deployment",
+            "the Deployment controller to have seen the Deployment and to have made its pods",
             || async {
                 // A server whose Deployment cannot be made has none to wait for.
                 let Some(live) = self
@@ -78,10 +78,18 @@ impl Sandbox {
                     .map_err(|e| e.to_string())?;
                 let least = hpa.and_then(|h| h.spec?.min_replicas).unwrap_or_default();
                 let count = live.spec.and_then(|s| s.replicas).unwrap_or_default();
-                let seen = live.status.and_then(|s| s.observed_generation);
+                let status = live.status.unwrap_or_default();
+                // Pods are made one after the other, and each changes the status.
+                let made = status.updated_replicas.unwrap_or_default();
+                let refused = status
+                    .conditions
+                    .iter()
+                    .flatten()
+                    .any(|c| c.type_ == "ReplicaFailure");
+                let seen = status.observed_generation;
                 when(
-                    seen == live.metadata.generation && count >= least,
-                    (seen, count, least),
+                    seen == live.metadata.generation && count >= least && (made == count || refused),
+                    (seen, count, least, made),
                 )
             },
         )
