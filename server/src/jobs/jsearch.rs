@@ -12,7 +12,9 @@ use reqwest::{StatusCode, Url, header::HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::OnceCell;
 
-use super::{Error as JobError, Found, Provider, job::Job, key::Key, place::Place, request::SearchRequest};
+use super::{
+    Error as JobError, Found, Progress, Provider, job::Job, key::Key, place::Place, request::SearchRequest,
+};
 use crate::config::{JobSettings, Timeouts};
 
 /// Tries, the first included.
@@ -225,8 +227,17 @@ impl Provider for JSearch {
         "jsearch"
     }
 
-    fn search<'a>(&'a self, request: &'a SearchRequest) -> BoxFuture<'a, Result<Found, JobError>> {
+    fn search<'a>(
+        &'a self,
+        request: &'a SearchRequest,
+        _: &'a dyn Progress,
+    ) -> BoxFuture<'a, Result<Found, JobError>> {
         async move { Ok(self.find(request).await?) }.boxed()
+    }
+
+    fn posting<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Job>, JobError>> {
+        // JSearch has no such request that costs nothing.
+        futures::future::ready(Ok(None)).boxed()
     }
 }
 

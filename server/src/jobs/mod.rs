@@ -24,7 +24,25 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     fn name(&self) -> &'static str;
 
     /// Looks for jobs. Must be cancel-safe, and bounded in time.
-    fn search<'a>(&'a self, request: &'a SearchRequest) -> BoxFuture<'a, Result<Found, Error>>;
+    /// Tells `progress` of each page, where there are several.
+    fn search<'a>(
+        &'a self,
+        request: &'a SearchRequest,
+        progress: &'a dyn Progress,
+    ) -> BoxFuture<'a, Result<Found, Error>>;
+
+    /// The posting of this id in full, if the provider has it.
+    fn posting<'a>(&'a self, job_id: &'a str) -> BoxFuture<'a, Result<Option<Job>, Error>>;
+}
+
+/// Hears how far a search is. `()` does not listen.
+pub trait Progress: Send + Sync {
+    /// `done` of `total` pages are there.
+    fn pages(&self, done: usize, total: usize);
+}
+
+impl Progress for () {
+    fn pages(&self, _: usize, _: usize) {}
 }
 
 /// What a provider found.
@@ -92,14 +110,10 @@ impl Jobs {
     ///
     /// # Errors
     /// When that provider fails; another one is not asked instead, since samples are no stand-in for jobs.
-    pub async fn search(&self, request: &SearchRequest) -> Result<Found, Error> {
+    pub async fn search(&self, request: &SearchRequest, progress: &dyn Progress) -> Result<Found, Error> {
         let inner = &*self.0;
-        let provider: &dyn Provider = match inner.choice {
-            ProviderChoice::JSearch => &inner.jsearch,
-            ProviderChoice::Auto if inner.key.get().is_some() => &inner.jsearch,
-            ProviderChoice::Auto | ProviderChoice::Catalogue => &inner.catalogue,
-        };
-        let result = provider.search(request).await;
+        let provider = inner.provider();
+        let result = provider.search(request, progress).await;
         let outcome = match &result {
             Ok(found) if found.jobs.is_empty() => "empty",
             Ok(_) => "ok",
@@ -108,5 +122,23 @@ impl Jobs {
         let labels = vec![("provider", provider.name()), ("outcome", outcome)];
         inner.metrics.provider_calls.get_or_create(&labels).inc();
         result
+    }
+
+    /// The posting that a search answered under this id, in full; `None` if it is not known any more.
+    ///
+    /// # Errors
+    /// When the provider fails.
+    pub async fn posting(&self, job_id: &str) -> Result<Option<Job>, Error> {
+        self.0.provider().posting(job_id).await
+    }
+}
+
+impl Inner {
+    fn provider(&self) -> &dyn Provider {
+        match self.choice {
+            ProviderChoice::JSearch => &self.jsearch,
+            ProviderChoice::Auto if self.key.get().is_some() => &self.jsearch,
+            ProviderChoice::Auto | ProviderChoice::Catalogue => &self.catalogue,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use axum::http::request::Parts;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -12,8 +13,11 @@ use rmcp::{
     service::RequestContext,
 };
 
-use super::{prompts::Prompts, tools::Tools};
-use crate::{config::NameSettings, jobs::Jobs, metrics::Metrics};
+use super::{
+    prompts::Prompts,
+    tools::{Call, Tools},
+};
+use crate::{config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics};
 
 /// How long clients may keep our lists, in milliseconds (2026-07-28 `server/utilities/caching`). They change
 /// only with the version.
@@ -127,20 +131,24 @@ impl ServerHandler for Handler {
             ));
         };
         let timed = self.shared.metrics.tool_call(tool.name());
-        let arguments = request.arguments.unwrap_or_default();
+        let call = Call {
+            arguments: request.arguments.unwrap_or_default(),
+            principal: principal(&context),
+            context: &context,
+        };
         // Cancelled by `notifications/cancelled`, by a closed response stream, or by the end of a session:
         // dropping the call here stops whatever it waits for.
         let result = tokio::select! {
             biased;
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),
-            result = tool.call(arguments) => result,
+            result = tool.call(call) => result,
         };
-        timed.ended(if result.is_error == Some(true) {
-            "tool_error"
-        } else {
-            "ok"
+        timed.ended(match &result {
+            CallToolResponse::Complete(result) if result.is_error == Some(true) => "tool_error",
+            CallToolResponse::InputRequired(_) => "input_required",
+            _ => "ok",
         });
-        Ok(result.into())
+        Ok(result)
     }
 
     async fn list_prompts(
@@ -167,4 +175,13 @@ impl ServerHandler for Handler {
             .map(Into::into)
             .map_err(|error| ErrorData::invalid_params(error.to_string(), None))
     }
+}
+
+/// Whose request it is: over HTTP the token check says so; over stdio there is nobody else.
+fn principal(context: &RequestContext<RoleServer>) -> Principal {
+    context
+        .extensions
+        .get::<Parts>()
+        .and_then(|head| head.extensions.get().copied())
+        .unwrap_or(Principal::ANONYMOUS)
 }

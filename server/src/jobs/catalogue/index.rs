@@ -108,6 +108,11 @@ impl Index {
         })
     }
 
+    /// The posting of this id.
+    pub(super) fn posting(&self, job_id: &str) -> Option<Job> {
+        self.jobs.iter().find(|job| job.job_id == job_id).cloned()
+    }
+
     /// Looks in the place that was asked for first, then everywhere; for all words first, then for any.
     pub(super) fn search(&self, request: &SearchRequest) -> Result<Hits, super::Error> {
         let searcher = self.reader.searcher();

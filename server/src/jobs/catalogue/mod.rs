@@ -11,7 +11,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use tokio::sync::OnceCell;
 
 use self::index::Index;
-use super::{Error as JobError, Found, Provider, request::SearchRequest};
+use super::{Error as JobError, Found, Progress, Provider, job::Job, request::SearchRequest};
 
 /// Said of every answer from here.
 const SAMPLES: &str = "These are sample postings by invented companies, to try the server with. For real ones, \
@@ -48,9 +48,13 @@ impl Error {
 pub struct Catalogue(OnceCell<Index>);
 
 impl Catalogue {
-    async fn find(&self, request: &SearchRequest) -> Result<Found, Error> {
+    async fn index(&self) -> Result<&Index, Error> {
         let build = || async { tokio::task::spawn_blocking(|| Index::build(samples::all()?)).await? };
-        let index = self.0.get_or_try_init(build).await?;
+        self.0.get_or_try_init(build).await
+    }
+
+    async fn find(&self, request: &SearchRequest) -> Result<Found, Error> {
+        let index = self.index().await?;
         // A tenth of a millisecond, in memory: not worth another thread.
         let hits = index.search(request)?;
         let note = match &request.place {
@@ -76,8 +80,16 @@ impl Provider for Catalogue {
         "catalogue"
     }
 
-    fn search<'a>(&'a self, request: &'a SearchRequest) -> BoxFuture<'a, Result<Found, JobError>> {
+    fn search<'a>(
+        &'a self,
+        request: &'a SearchRequest,
+        _: &'a dyn Progress,
+    ) -> BoxFuture<'a, Result<Found, JobError>> {
         async move { Ok(self.find(request).await?) }.boxed()
+    }
+
+    fn posting<'a>(&'a self, job_id: &'a str) -> BoxFuture<'a, Result<Option<Job>, JobError>> {
+        async move { Ok(self.index().await?.posting(job_id)) }.boxed()
     }
 }
 

@@ -6,9 +6,24 @@ mod search_answer;
 pub mod search_jobs;
 
 use futures::future::BoxFuture;
-use rmcp::model::{CallToolResult, JsonObject, Tool as Definition};
+use rmcp::{
+    RoleServer,
+    model::{CallToolResponse, JsonObject, Tool as Definition},
+    service::RequestContext,
+};
 
-use crate::jobs::Jobs;
+use crate::{http::principal::Principal, jobs::Jobs};
+
+/// One call of a tool.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// What it is called with.
+    pub arguments: JsonObject,
+    /// On whose behalf.
+    pub principal: Principal,
+    /// The request: its client, its progress token, its end.
+    pub context: &'a RequestContext<RoleServer>,
+}
 
 /// Something a model can call.
 pub trait Tool: std::fmt::Debug + Send + Sync {
@@ -20,7 +35,7 @@ pub trait Tool: std::fmt::Debug + Send + Sync {
 
     /// Runs it. What goes wrong is part of the result, in words for the model (SEP-1303): a protocol error
     /// would not reach it. Must be cancel-safe.
-    fn call(&self, arguments: JsonObject) -> BoxFuture<'_, CallToolResult>;
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, CallToolResponse>;
 }
 
 /// All tools, in the order they are listed.

@@ -1,10 +1,12 @@
 //! `search_jobs`: the tool that everything else is for.
 
 use futures::{FutureExt as _, future::BoxFuture};
-use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool as Definition, ToolAnnotations};
+use rmcp::model::{
+    CallToolResponse, CallToolResult, ContentBlock, JsonObject, Tool as Definition, ToolAnnotations,
+};
 
 use super::{
-    Tool,
+    Call, Tool,
     arguments::{self, Arguments},
     schema,
     search_answer::Answer,
@@ -44,7 +46,7 @@ impl SearchJobs {
             Ok(parsed) => parsed,
             Err(error) => return failed(error.to_string()),
         };
-        let found = match self.jobs.search(&parsed.request).await {
+        let found = match self.jobs.search(&parsed.request, &()).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(cause = error.category(), "job search failed");
@@ -80,7 +82,7 @@ impl Tool for SearchJobs {
         &self.definition
     }
 
-    fn call(&self, arguments: JsonObject) -> BoxFuture<'_, CallToolResult> {
-        self.search(arguments).boxed()
+    fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, CallToolResponse> {
+        self.search(call.arguments).map(CallToolResponse::from).boxed()
     }
 }
