@@ -44,7 +44,7 @@ use crate::{
         principal::Principal,
         refusal::{Refusal, RefusalCode},
     },
-    mcp::{Eras, Handler},
+    mcp::{Eras, Handler, Serves},
     metrics::Metrics,
     peer::pool::{Error, Forwarded, Peers},
 };
@@ -71,8 +71,8 @@ const MOVES: usize = 2;
 
 /// The transport's routes. Clones share its sessions.
 #[derive(Debug, Clone)]
-pub struct Sse {
-    handler: Handler,
+pub struct Sse<H = Handler> {
+    handler: H,
     sessions: Arc<Sessions>,
     peers: Option<Arc<Peers>>,
     metrics: Metrics,
@@ -87,15 +87,10 @@ pub enum Delivered {
     WentOn(Arc<str>),
 }
 
-impl Sse {
+impl<H: Serves> Sse<H> {
     /// The transport, on top of `handler`; with `peers`, if other replicas can be reached.
     #[must_use]
-    pub fn new(
-        handler: &Handler,
-        sessions: Arc<Sessions>,
-        peers: Option<Arc<Peers>>,
-        metrics: Metrics,
-    ) -> Self {
+    pub fn new(handler: &H, sessions: Arc<Sessions>, peers: Option<Arc<Peers>>, metrics: Metrics) -> Self {
         // Clients that know 2026-07-28 must not negotiate it here: it has no such transport.
         Self {
             handler: handler.clone().serving(Eras::Initialize),

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rmcp::{
-    ServerHandler as _,
+    ServerHandler,
     model::{
         ClientCapabilities, ErrorCode, ErrorData, Implementation, InitializeRequestParams, JsonRpcError,
         ProtocolVersion, RequestId,
@@ -25,7 +25,7 @@ use super::{
     session_id::{SessionId, unix_now},
     stream::event,
 };
-use crate::{mcp::Handler, metrics::Metrics};
+use crate::metrics::Metrics;
 
 /// Events waiting for the client to read.
 pub(super) const BACKLOG: usize = 16;
@@ -198,7 +198,7 @@ impl Session {
 
     /// Notes what the client said of itself, with the version that `handler` will answer. A second
     /// `initialize` is answered too, but changes nothing.
-    pub fn initialize(&self, handler: &Handler, mut client: InitializeRequestParams) {
+    pub fn initialize(&self, handler: &impl ServerHandler, mut client: InitializeRequestParams) {
         if let Ok(answer) = handler.negotiate_initialize(&client) {
             client.protocol_version = answer.protocol_version;
             let _ = self.client.set(Box::new(client));
