@@ -244,6 +244,22 @@ impl Session {
         })
     }
 
+    /// Ends the session if its stream is full and stays so. Further requests are refused then, so no other event
+    /// waits, whose time would run out.
+    fn watch_reader(self: &Arc<Self>) {
+        let session = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = session.end.token().cancelled() => {}
+                room = tokio::time::timeout(STALL_LIMIT, session.outbox.reserve()) => {
+                    if room.is_err() {
+                        session.end.now(Ended::Stalled);
+                    }
+                }
+            }
+        });
+    }
+
     /// Cancels a call; the protocol asks that none of its answers follow.
     pub fn cancel(&self, id: &RequestId) {
         if let Some(token) = self.calls.lock().get(id) {
@@ -284,6 +300,8 @@ impl Call {
             sent = tokio::time::timeout(STALL_LIMIT, self.session.outbox.send(event)) => {
                 if sent.is_err() {
                     self.session.end.now(Ended::Stalled);
+                } else if self.session.outbox.capacity() == 0 {
+                    self.session.watch_reader();
                 }
                 matches!(sent, Ok(Ok(())))
             }
@@ -367,6 +385,26 @@ mod tests {
         assert!(!call.send(Bytes::new()).await);
         assert_eq!(session.end().cause(), Ended::Stalled);
         assert!(session.end().token().is_cancelled());
+    }
+
+    /// Its stream is full, so nothing more is taken for it, and nothing waits.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_reads_loses_its_session_although_nothing_waits() {
+        let (session, mut events) = session();
+        let call = session.begin(id(1)).expect("room");
+        for _ in 0..BACKLOG {
+            assert!(call.send(Bytes::new()).await);
+        }
+        tokio::time::sleep(STALL_LIMIT / 2).await;
+        events.recv().await.expect("an event");
+        tokio::time::sleep(STALL_LIMIT).await;
+        assert!(!session.end().token().is_cancelled(), "it reads");
+        assert!(call.send(Bytes::new()).await);
+        drop(call);
+        tokio::time::sleep(STALL_LIMIT / 2).await;
+        assert_eq!(session.begin(id(2)).err(), Some(Refused::Unread));
+        tokio::time::sleep(STALL_LIMIT).await;
+        assert_eq!(session.end().cause(), Ended::Stalled);
     }
 
     #[tokio::test]
