@@ -359,6 +359,14 @@ impl Lease {
         &self.end
     }
 
+    /// Ends the session if its client has not said `initialize`.
+    pub fn give_up_waiting(&self) {
+        let session = self.sessions.table.lock().open.get(&self.id.session).cloned();
+        if session.is_some_and(|session| !session.is_initialized()) {
+            self.sessions.release(&[self.id.session], Ended::Uninitialized);
+        }
+    }
+
     /// Ends the session if it is as old as one may be.
     pub fn grow_old(&self) {
         if self.id.expired() {

@@ -77,6 +77,8 @@ pub enum Ended {
     Resumed,
     /// The client did not read.
     Stalled,
+    /// The client never said `initialize`.
+    Uninitialized,
 }
 
 impl Ended {
@@ -90,6 +92,7 @@ impl Ended {
             Self::Expired => "expired",
             Self::Resumed => "resumed",
             Self::Stalled => "stalled",
+            Self::Uninitialized => "uninitialized",
         }
     }
 }
@@ -203,6 +206,12 @@ impl Session {
             client.protocol_version = answer.protocol_version;
             let _ = self.client.set(Box::new(client));
         }
+    }
+
+    /// Whether the client has said who it is, in this session or in the one that it goes on with.
+    #[must_use]
+    pub fn is_initialized(&self) -> bool {
+        self.client.get().is_some()
     }
 
     /// What the client said of itself; until then, what every client of this transport can do.
