@@ -2,6 +2,10 @@
 
 use std::process::Command;
 
+#[expect(
+    clippy::expect_used,
+    reason = "helper of a test, which may end where it stands"
+)]
 fn exit_code(arguments: &[&str], variables: &[(&str, &str)]) -> Option<i32> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conformance-server"));
     command

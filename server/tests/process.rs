@@ -106,7 +106,7 @@ async fn a_port_that_is_taken_is_said_to_be() {
 }
 
 /// A server that serves, and where.
-async fn serving(environment: &[(&str, &str)]) -> (Child, String) {
+pub(crate) async fn serving(environment: &[(&str, &str)]) -> (Child, String) {
     let (child, address, _) = serving_and_logging(environment).await;
     (child, address)
 }

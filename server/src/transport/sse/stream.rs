@@ -26,7 +26,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How long a client has to say `initialize`; looked at when a comment is due, so up to [`KEEP_ALIVE`] later. Who only
 /// holds a stream open takes a place from others.
-const INITIALIZE_WITHIN: Duration = Duration::from_secs(60);
+const INITIALIZE_WITHIN: Duration = Duration::from_mins(1);
 
 const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
