@@ -148,14 +148,14 @@ fn not_allowed(allow: &'static str, message: &'static str) -> Response {
 }
 
 /// The id as it stands in the query; ours need no decoding, and what does is not ours.
-fn session_id(query: Option<&str>) -> Option<String> {
+pub(crate) fn session_id(query: Option<&str>) -> Option<String> {
     query?
         .split('&')
         .find_map(|pair| pair.strip_prefix("session_id="))
         .map(str::to_owned)
 }
 
-fn wants_stream(request: &Request) -> bool {
+pub(crate) fn wants_stream(request: &Request) -> bool {
     request
         .headers()
         .get_all(header::ACCEPT)
