@@ -38,24 +38,24 @@ pub fn peer_hello(data: &[u8]) {
 pub fn peer_frames(data: &[u8]) {
     run(async {
         let key = KEYS.keys().sealing().clone();
-        let (caller, mut middle_caller) = duplex(1 << 20);
-        let (mut middle_answerer, answerer) = duplex(1 << 20);
+        let (one, mut middle_one) = duplex(1 << 20);
+        let (mut middle_other, other) = duplex(1 << 20);
         let relay = async {
             let mut hello = [0; 57];
-            middle_caller.read_exact(&mut hello).await.expect("a hello");
-            middle_answerer.write_all(&hello).await.expect("room");
+            middle_one.read_exact(&mut hello).await.expect("a hello");
+            middle_other.write_all(&hello).await.expect("room");
             let mut answer = [0; 48];
-            middle_answerer.read_exact(&mut answer).await.expect("an answer");
-            middle_caller.write_all(&answer).await.expect("room");
+            middle_other.read_exact(&mut answer).await.expect("an answer");
+            middle_one.write_all(&answer).await.expect("room");
         };
         let (called, answered, ()) = tokio::join!(
-            channel::call(caller, &key, &POD),
-            channel::answer(answerer, &KEYS, &POD),
+            channel::call(one, &key, &POD),
+            channel::answer(other, &KEYS, &POD),
             relay
         );
         let (_called, mut answered) = (called.expect("a channel"), answered.expect("a channel"));
-        middle_answerer.write_all(data).await.expect("room");
-        middle_answerer.shutdown().await.expect("closed");
+        middle_other.write_all(data).await.expect("room");
+        middle_other.shutdown().await.expect("closed");
         let mut heard = Vec::new();
         let ended = answered.read_to_end(&mut heard).await;
         assert_eq!(heard, b"");
