@@ -98,7 +98,8 @@ async fn a_hostile_id_reaches_nobody() {
     let replicas = Replicas::new();
     let (one, two) = (replicas.start(1).await, replicas.start(2).await);
     let stream = Stream::open(&one).await;
-    let tampered = format!("{}A", &stream.endpoint[..stream.endpoint.len() - 1]);
+    let (rest, last) = stream.endpoint.split_at(stream.endpoint.len() - 1);
+    let tampered = format!("{rest}{}", if last == "A" { "B" } else { "A" });
     let strangers = Replicas::new();
     std::fs::write(&strangers.key_file, [8; 32]).expect("written");
     let foreign_server = strangers.start(3).await;
