@@ -14,7 +14,7 @@ mod text;
 
 pub use self::{
     peers::{peer_frames, peer_headers, peer_hello},
-    served::{http, tool_call},
+    served::{http, sse_message, tool_call},
     sessions::{resumption, session_id},
     text::{host_and_origin, place, query, tokens_file},
 };
@@ -23,7 +23,7 @@ pub use self::{
 pub type Target = fn(&[u8]);
 
 /// Every target, by its name in `fuzz/fuzz_targets` and `fuzz/seeds`.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("host_and_origin", host_and_origin),
     ("http", http),
     ("peer_frames", peer_frames),
@@ -33,6 +33,7 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("query", query),
     ("resumption", resumption),
     ("session_id", session_id),
+    ("sse_message", sse_message),
     ("tokens_file", tokens_file),
     ("tool_call", tool_call),
 ];

@@ -1,6 +1,10 @@
 //! A whole server, on loopback: what comes in is answered as a client can read it.
 
-use std::{cell::Cell, net::SocketAddr, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use iam_mcp_runtime::shutdown::Shutdown;
 use serde_json::Value;
@@ -131,6 +135,58 @@ pub fn http(data: &[u8]) {
     let method = METHODS[usize::from(*method) % METHODS.len()];
     let path = PATHS[usize::from(*path) % PATHS.len()];
     ask(method, path, &headers, body);
+}
+
+/// The address of a session of this thread's, whose stream is read to nowhere.
+async fn session() -> String {
+    thread_local! {
+        static ENDPOINT: RefCell<Option<String>> = const { RefCell::new(None) };
+    }
+    if let Some(endpoint) = ENDPOINT.with_borrow(Clone::clone) {
+        return endpoint;
+    }
+    let mut stream = TcpStream::connect(address().await).await.expect("connected");
+    let open = b"GET /sse HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(open).await.expect("written");
+    let mut said = Vec::new();
+    while !said.windows(2).any(|end| end == b"\n\n") {
+        assert_ne!(stream.read_buf(&mut said).await.expect("read"), 0);
+    }
+    let said = String::from_utf8(said).expect("text");
+    let endpoint = said.lines().find_map(|line| line.strip_prefix("data: "));
+    let endpoint = endpoint.expect("an address").to_owned();
+    tokio::spawn(async move {
+        let mut some = [0; 8192];
+        while stream.read(&mut some).await.is_ok_and(|length| length > 0) {}
+    });
+    ENDPOINT.set(Some(endpoint.clone()));
+    endpoint
+}
+
+/// A message for a session: it is taken, or refused for what it is, and the next one is taken all the same.
+pub fn sse_message(data: &[u8]) {
+    let endpoint = run(session());
+    let (status, said) = ask("POST", &endpoint, "", data);
+    assert_ne!(status, 404, "{said}");
+    // Also keeps the session: one that never began would end. Its id is nobody else's.
+    thread_local! {
+        static ASKED: Cell<u64> = const { Cell::new(0) };
+    }
+    ASKED.set(ASKED.get() + 1);
+    let initialize = serde_json::json!({
+        "jsonrpc": "2.0",
+        "id": format!("next message {}", ASKED.get()),
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": { "name": "x", "version": "1" },
+        },
+    });
+    assert_eq!(
+        ask("POST", &endpoint, "", initialize.to_string().as_bytes()).0,
+        202
+    );
 }
 
 /// Arguments of a tool: JSON after a byte that chooses the tool. It answers with a result or a JSON-RPC error.
