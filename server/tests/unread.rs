@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     process::serving,
-    support::{Stream, TestServer, client, error_of, initialize, raw::Raw, request},
+    support::{DEADLINE, Stream, TestServer, client, error_of, initialize, raw::Raw, request},
 };
 
 /// Requests to a session whose stream is not read; upstream and plain channels take them all.
@@ -71,6 +71,13 @@ async fn a_stream_that_nobody_reads_does_not_grow() {
         seen.keys().all(|status| [202, 503, 404].contains(status)),
         "{seen:?}"
     );
+    // Its place is given to somebody else, although the connection is still there, full to the brim.
+    let start = std::time::Instant::now();
+    while post(request(0, "ping", json!({}))).await != StatusCode::NOT_FOUND {
+        assert!(start.elapsed() < DEADLINE, "it stays");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    drop(stream);
 }
 
 /// With small buffers, in this process: what happens at the edge.

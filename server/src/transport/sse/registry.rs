@@ -240,8 +240,13 @@ impl Sessions {
     /// When there is none; counted by cause.
     pub async fn find(&self, session: &SessionKey, principal: Principal) -> Result<Found, FindError> {
         let open = self.table.lock().open.get(session).cloned();
-        if let Some(session) = open.filter(|session| session.id().principal == principal) {
-            return Ok(Found::Session(session));
+        if let Some(open) = open.filter(|open| open.id().principal == principal) {
+            if !open.end().token().is_cancelled() {
+                return Ok(Found::Session(open));
+            }
+            // Its connection may still be there, with nobody who reads it.
+            let cause = open.end().cause();
+            self.release(&[*session], cause);
         }
         if self.started.elapsed() < YOUNG {
             self.departed.left(session, principal);
