@@ -14,6 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
@@ -37,6 +38,9 @@ pub struct Options {
     /// Time for a complete request head. hyper starts it when the connection falls idle, so it is the
     /// keep-alive limit too, and longer than nginx's 60 s, lest a proxy reuse a connection we just closed.
     pub header_timeout: Duration,
+    /// How long a client may take none of what is written to it. Else one that never reads would keep its
+    /// connection, and the stream behind it, for as long as it likes.
+    pub write_timeout: Duration,
     /// Connections at a time; further ones are answered 503.
     pub max_connections: usize,
     /// Bytes buffered for a request head.
@@ -47,6 +51,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
             max_connections: 20_000,
             max_head_bytes: 64 * 1024,
         }
@@ -132,6 +137,8 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(options.write_timeout));
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         app.clone().call(request.map(Body::new))
@@ -141,7 +148,7 @@ async fn connection(
             .timer(TokioTimer::new())
             .header_read_timeout(options.header_timeout)
             .max_buf_size(options.max_head_bytes)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service)
     );
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
@@ -254,6 +261,29 @@ mod tests {
             answer.contains(&format!("content-length: {}\r\n", body.len())),
             "{answer}"
         );
+    }
+
+    /// However much there is to be written, and however alive the connection is.
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_loses_its_connection() {
+        let endless = || futures::stream::repeat_with(|| Ok::<_, io::Error>(vec![b'x'; 64 * 1024]));
+        let app = Router::new().route("/", get(async move || Body::from_stream(endless())));
+        let options = Options {
+            write_timeout: Duration::from_millis(200),
+            ..Options::default()
+        };
+        let (addr, _shutdown, _task) = start(app, options).await;
+        let mut stream = TcpStream::connect(addr).await.expect("connect");
+        stream.write_all(GET.as_bytes()).await.expect("write");
+        // It reads, and nothing happens to it; then it does not.
+        for _ in 0..100 {
+            stream.read_exact(&mut [0; 8192]).await.expect("read");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut some = vec![0; 1 << 20];
+        let rest = async { while let Ok(1..) = stream.read(&mut some).await {} };
+        let ended = tokio::time::timeout(Duration::from_secs(20), rest).await;
+        ended.expect("an end of what has none");
     }
 
     #[tokio::test]

@@ -8,8 +8,8 @@ use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt as _};
 const QUIET: &str = "hyper=info,hyper_util=info,kube_client=info,rustls=info,tantivy=warn,tower=info";
 
 /// At `info` rmcp reports each request's lifecycle, and at `warn` each error that a client causes: metrics
-/// count both, and clients must not fill the log.
-const QUIETER: &str = "rmcp=error";
+/// count both, and clients must not fill the log. The errors of its service are answers to clients that hung up.
+const QUIETER: &str = "rmcp=error,rmcp::service=off";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,7 +101,7 @@ fn filter(level: &str) -> Result<EnvFilter, Error> {
         "debug" => format!("debug,{QUIET}"),
         "info" => format!("info,{QUIET},{QUIETER}"),
         "warn" | "warning" => format!("warn,{QUIETER}"),
-        "error" | "critical" | "fatal" => "error".to_owned(),
+        "error" | "critical" | "fatal" => format!("error,{QUIETER}"),
         "off" => "off".to_owned(),
         // A bare word would be read as the name of a target, so a typing error would silence the log.
         other if !other.contains(['=', ',']) => return Err(bad()),

@@ -20,7 +20,7 @@ use crate::{
     http::router::{Transports, router},
     jobs::Jobs,
     keyring::{self, KeyRing},
-    mcp::Handler,
+    mcp::{Handler, Serves},
     metrics::Metrics,
     peer::{pool::Peers, serve as peer},
     transport::{
@@ -132,11 +132,27 @@ impl Server {
         self.peer.as_ref()?.local_addr().ok()
     }
 
-    /// Serves until `shutdown`, and then drains ([`Drain`]).
+    /// Serves jobs until `shutdown`, and then drains ([`Drain`]).
     ///
     /// # Errors
     /// When no session key can be made, or a listener fails.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
+        self.run_with(shutdown, |settings, metrics| {
+            let jobs = Jobs::new(&settings.jobs, metrics.clone());
+            Handler::new(&settings.names, jobs, metrics.clone())
+        })
+        .await
+    }
+
+    /// Serves what `handler` makes, in the same way.
+    ///
+    /// # Errors
+    /// When no session key can be made, or a listener fails.
+    pub async fn run_with<H: Serves>(
+        self,
+        shutdown: Shutdown,
+        handler: impl FnOnce(&Settings, &Metrics) -> H,
+    ) -> Result<(), Error> {
         let Self {
             settings,
             listener,
@@ -149,8 +165,7 @@ impl Server {
             None => KeyRing::random()?,
         };
         let (metrics, registry) = Metrics::new();
-        let jobs = Jobs::new(&settings.jobs, metrics.clone());
-        let handler = Handler::new(&settings.names, jobs, metrics.clone());
+        let handler = handler(&settings, &metrics);
         let drain = Drain::new(settings.sessions.drain);
         let owner = owner(&settings, peer.as_ref())?;
         let limit = http.max_sessions;

@@ -14,6 +14,8 @@ pub mod cli;
 pub mod config;
 pub mod drain;
 pub mod fresh;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod hex;
 pub mod http;
 pub mod jobs;

@@ -8,7 +8,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 use crate::support::{DEADLINE, Stream, TestServer, error_of, notification, request, search};
 
 /// A provider that answers long after the test.
-async fn slow_provider() -> MockServer {
+pub(crate) async fn slow_provider() -> MockServer {
     let provider = MockServer::start().await;
     Mock::given(any())
         .respond_with(ResponseTemplate::new(200).set_delay(DEADLINE * 3))
@@ -23,7 +23,7 @@ async fn server(provider: &MockServer) -> TestServer {
 }
 
 /// Until the call has reached the provider.
-async fn until_called(provider: &MockServer) {
+pub(crate) async fn until_called(provider: &MockServer) {
     let called = async {
         while provider
             .received_requests()

@@ -5,9 +5,13 @@ use std::process::{Output, Stdio};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
+    task::JoinHandle,
 };
 
-use crate::support::{DEADLINE, client};
+use crate::{
+    cancellation::{slow_provider, until_called},
+    support::{DEADLINE, client, search},
+};
 
 fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_iam-mcp-server"));
@@ -102,7 +106,13 @@ async fn a_port_that_is_taken_is_said_to_be() {
 }
 
 /// A server that serves, and where.
-async fn serving(environment: &[(&str, &str)]) -> (Child, String) {
+pub(crate) async fn serving(environment: &[(&str, &str)]) -> (Child, String) {
+    let (child, address, _) = serving_and_logging(environment).await;
+    (child, address)
+}
+
+/// A server that serves, where, and what it will have logged by its end.
+async fn serving_and_logging(environment: &[(&str, &str)]) -> (Child, String, JoinHandle<Vec<String>>) {
     let all = [
         &[("PORT", "0"), ("ADMIN_PORT", "0"), ("MCP_TRANSPORT", "sse")],
         environment,
@@ -120,8 +130,14 @@ async fn serving(environment: &[(&str, &str)]) -> (Child, String) {
         let line: serde_json::Value = serde_json::from_str(&line.expect("a line")).expect("JSON lines");
         if let Some(address) = line["address"].as_str() {
             // What it says later must not fill the pipe.
-            tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
-            return (child, address.to_owned());
+            let rest = tokio::spawn(async move {
+                let mut lines = Vec::new();
+                while let Ok(Some(line)) = log.next_line().await {
+                    lines.push(line);
+                }
+                lines
+            });
+            return (child, address.to_owned(), rest);
         }
     }
 }
@@ -142,6 +158,27 @@ async fn signal(child: &Child, name: &str) {
 async fn ended(child: &mut Child) -> Option<i32> {
     let status = tokio::time::timeout(DEADLINE, child.wait()).await;
     status.expect("ends").expect("a status").code()
+}
+
+/// Whoever reads the log looks at warnings first: what any client can cause by hanging up is none.
+#[tokio::test]
+async fn a_client_that_hangs_up_is_no_error_of_the_server() {
+    let provider = slow_provider().await;
+    let key = [("RAPIDAPI_BASE_URL", &*provider.uri()), ("RAPIDAPI_KEY", "key")];
+    let (mut child, address, log) = serving_and_logging(&key).await;
+    let call = client()
+        .post(format!("http://{address}/mcp"))
+        .header("Accept", "application/json, text/event-stream")
+        .json(&search(1, serde_json::json!({ "role": "nurse" })));
+    let call = tokio::spawn(call.send());
+    until_called(&provider).await;
+    call.abort();
+    signal(&child, "TERM").await;
+    assert_eq!(ended(&mut child).await, Some(0));
+    for line in log.await.expect("a log") {
+        let line: serde_json::Value = serde_json::from_str(&line).expect("JSON lines");
+        assert_eq!(line["level"], "INFO", "{line}");
+    }
 }
 
 /// With a stream open, which is what keeps other servers from stopping.

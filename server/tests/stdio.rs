@@ -1,6 +1,6 @@
 //! The binary on stdin and stdout.
 
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -8,7 +8,10 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use crate::support::{DEADLINE, initialize, notification, request, search};
+use crate::{
+    cancellation::{slow_provider, until_called},
+    support::{DEADLINE, initialize, notification, request, search},
+};
 
 struct Process {
     child: Child,
@@ -17,10 +20,15 @@ struct Process {
 }
 
 fn start(arguments: &[&str]) -> Process {
+    start_with(arguments, &[])
+}
+
+fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
     let mut child = Command::new(env!("CARGO_BIN_EXE_iam-mcp-server"))
         .args(arguments)
         .env_clear()
         .env("LOG_LEVEL", "DEBUG")
+        .envs(environment.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -49,6 +57,21 @@ impl Process {
         let message: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
         assert_eq!(message["jsonrpc"], "2.0", "{line}");
         Some(message)
+    }
+}
+
+impl Process {
+    fn terminate(&self) {
+        let pid = self.child.id().expect("running").to_string();
+        let sent = std::process::Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(sent.expect("kill").success());
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        tokio::time::timeout(DEADLINE, self.child.wait())
+            .await
+            .expect("ends")
+            .expect("a status")
     }
 }
 
@@ -126,4 +149,34 @@ async fn a_client_that_says_nothing_is_no_error() {
         .expect("ends")
         .expect("a status");
     assert!(status.success());
+}
+
+/// Clients that look what a server speaks start it, ask, and end it before they open a conversation.
+#[tokio::test]
+async fn a_server_that_is_told_to_end_before_the_conversation_opens_ends_well() {
+    let mut process = start(&["stdio"]);
+    process.send(&request(1, "ping", json!({}))).await;
+    assert_eq!(process.line().await.expect("an answer")["id"], 1);
+    process.terminate();
+    assert!(process.ended().await.success());
+}
+
+/// Nobody reads the answer to a call whose client closed stdin and then sent SIGTERM; Python's library fails at one.
+#[tokio::test]
+async fn what_a_signal_ends_is_not_answered() {
+    let provider = slow_provider().await;
+    let mut process = start_with(
+        &["stdio"],
+        &[("RAPIDAPI_BASE_URL", &provider.uri()), ("RAPIDAPI_KEY", "key")],
+    );
+    process.send(&initialize(1, "2025-11-25")).await;
+    process.line().await.expect("an answer");
+    process
+        .send(&notification("notifications/initialized", json!({})))
+        .await;
+    process.send(&search(2, json!({ "role": "chef" }))).await;
+    until_called(&provider).await;
+    process.terminate();
+    assert_eq!(process.line().await, None, "nothing more on stdout");
+    assert!(process.ended().await.success());
 }

@@ -75,10 +75,13 @@ impl FromStr for Host {
             None | Some("") => None,
             Some(port) => Some(port.parse().map_err(|_| advice())?),
         };
-        Ok(Self {
-            name: normal(authority.host()),
-            port,
-        })
+        let name = normal(authority.host());
+        // Of dots alone, nothing is left; and brackets are for addresses.
+        let bracketed = authority.host().starts_with('[');
+        if name.is_empty() || bracketed && name.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err(advice());
+        }
+        Ok(Self { name, port })
     }
 }
 
@@ -152,9 +155,15 @@ mod tests {
             "a b",
             "example.com:port",
             "example.com/x",
+            ".",
+            "..",
+            "[]",
+            "[localhost]",
         ] {
             assert!(bad.parse::<Host>().is_err(), "{bad}");
+            assert!(bad.parse::<HostPattern>().is_err(), "{bad}");
         }
+        assert!("*..".parse::<HostPattern>().is_err());
     }
 
     #[test]

@@ -21,33 +21,39 @@ use super::{
 use crate::{
     config::HttpSettings,
     drain::Drain,
+    mcp::{Handler, Serves},
     metrics::Metrics,
     transport::{sse::Sse, streamable_http::StreamableHttp},
 };
 
 /// What the routes serve.
 #[derive(Debug, Clone)]
-pub struct Transports {
+pub struct Transports<H: Serves = Handler> {
     /// `POST /mcp`.
-    pub streamable: StreamableHttp,
+    pub streamable: StreamableHttp<H>,
     /// `GET /sse` and `POST /messages/`.
-    pub sse: Sse,
+    pub sse: Sse<H>,
     /// The drain, which sends clients elsewhere.
     pub drain: Drain,
 }
 
 /// Builds the router.
-pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, metrics: &Metrics) -> Router {
+pub fn router<H: Serves>(
+    settings: &HttpSettings,
+    name: Arc<str>,
+    transports: Transports<H>,
+    metrics: &Metrics,
+) -> Router {
     let drain = transports.drain.clone();
     let mut served = Router::new()
-        .route("/", any(message_only))
-        .route("/mcp", any(message_only))
-        .route("/mcp/", any(message_only))
-        .route("/sse", any(stream_only))
-        .route("/sse/", any(stream_only))
+        .route("/", any(message_only::<H>))
+        .route("/mcp", any(message_only::<H>))
+        .route("/mcp/", any(message_only::<H>))
+        .route("/sse", any(stream_only::<H>))
+        .route("/sse/", any(stream_only::<H>))
         // The deployment guide gives clients both spellings, for streams and for messages.
-        .route("/messages", any(stream_or_message))
-        .route("/messages/", any(stream_or_message))
+        .route("/messages", any(stream_or_message::<H>))
+        .route("/messages/", any(stream_or_message::<H>))
         .fallback(nothing_here)
         .with_state(transports);
     if let Some(limit) = RateLimit::new(settings.rate_limit, metrics.clone()) {
@@ -82,7 +88,7 @@ fn base(request: &Request) -> &str {
 }
 
 /// `/` and `/mcp`: a message, or nothing (2026-07-28: GET and DELETE are gone, a server SHOULD answer 405).
-async fn message_only(State(transports): State<Transports>, request: Request) -> Response {
+async fn message_only<H: Serves>(State(transports): State<Transports<H>>, request: Request) -> Response {
     match *request.method() {
         Method::POST => transports.streamable.post(request).await,
         _ => not_allowed(
@@ -93,10 +99,10 @@ async fn message_only(State(transports): State<Transports>, request: Request) ->
 }
 
 /// `/sse`: the older transport's stream.
-async fn stream_only(State(transports): State<Transports>, request: Request) -> Response {
+async fn stream_only<H: Serves>(State(transports): State<Transports<H>>, request: Request) -> Response {
     match *request.method() {
         Method::GET => transports.sse.open(base(&request), &request),
-        Method::HEAD => Sse::head(),
+        Method::HEAD => Sse::<H>::head(),
         _ => not_allowed(
             "GET, HEAD",
             "this address opens a stream by GET; messages go to the address it names",
@@ -105,7 +111,7 @@ async fn stream_only(State(transports): State<Transports>, request: Request) -> 
 }
 
 /// `/messages`: the older transport's messages; without a session it is `/mcp`, with the right Accept `/sse`.
-async fn stream_or_message(State(transports): State<Transports>, request: Request) -> Response {
+async fn stream_or_message<H: Serves>(State(transports): State<Transports<H>>, request: Request) -> Response {
     match *request.method() {
         Method::POST => match session_id(request.uri().query()) {
             Some(id) => transports.sse.post(&id, request).await,
@@ -142,14 +148,14 @@ fn not_allowed(allow: &'static str, message: &'static str) -> Response {
 }
 
 /// The id as it stands in the query; ours need no decoding, and what does is not ours.
-fn session_id(query: Option<&str>) -> Option<String> {
+pub(crate) fn session_id(query: Option<&str>) -> Option<String> {
     query?
         .split('&')
         .find_map(|pair| pair.strip_prefix("session_id="))
         .map(str::to_owned)
 }
 
-fn wants_stream(request: &Request) -> bool {
+pub(crate) fn wants_stream(request: &Request) -> bool {
     request
         .headers()
         .get_all(header::ACCEPT)

@@ -83,7 +83,7 @@ struct Known {
 
 /// Only what is needed to know it again.
 #[derive(Clone)]
-struct Token {
+pub(crate) struct Token {
     digest: Digest,
     owner: Principal,
 }
@@ -195,7 +195,7 @@ fn read_again(path: &Path, last: Option<Arc<Known>>) -> Arc<Known> {
     })
 }
 
-fn parse(content: &[u8]) -> (Vec<Token>, Vec<Error>) {
+pub(crate) fn parse(content: &[u8]) -> (Vec<Token>, Vec<Error>) {
     let (mut tokens, mut faults) = (Vec::<Token>::new(), Vec::new());
     // What is no UTF-8 becomes characters that no token has; comments may hold any.
     for (line, number) in String::from_utf8_lossy(content).lines().zip(1..) {

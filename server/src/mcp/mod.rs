@@ -2,6 +2,8 @@
 
 pub mod handler;
 pub mod prompts;
+pub mod serves;
 pub mod tools;
 
 pub use handler::{Eras, Handler};
+pub use serves::Serves;

@@ -10,10 +10,7 @@ use std::io;
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures::{SinkExt as _, StreamExt as _};
 use snow::{Builder, HandshakeState, TransportState};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::{
     codec::{Decoder, Encoder, Framed},
     io::{CopyToBytes, SinkWriter, StreamReader},
@@ -75,8 +72,8 @@ fn noise(key: &Key, receiver: &[u8; 16], calls: bool) -> Result<HandshakeState, 
 ///
 /// # Errors
 /// When the connection breaks, or the other side is somebody else.
-pub async fn call(
-    mut stream: TcpStream,
+pub async fn call<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    mut stream: S,
     key: &Key,
     receiver: &[u8; 16],
 ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static, Error> {
@@ -96,8 +93,8 @@ pub async fn call(
 ///
 /// # Errors
 /// When the connection breaks, or the caller is no replica.
-pub async fn answer(
-    mut stream: TcpStream,
+pub async fn answer<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    mut stream: S,
     keys: &KeyRing,
     own: &[u8; 16],
 ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static, Error> {
@@ -116,7 +113,10 @@ pub async fn answer(
 }
 
 /// Bytes in, bytes out; encrypted in between.
-fn channel(stream: TcpStream, state: TransportState) -> impl AsyncRead + AsyncWrite + Send + Unpin + 'static {
+fn channel<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    state: TransportState,
+) -> impl AsyncRead + AsyncWrite + Send + Unpin + 'static {
     let (sink, stream) = Framed::new(stream, Encryption(state)).split::<Bytes>();
     let writer = SinkWriter::new(CopyToBytes::new(sink.sink_map_err(io::Error::from)));
     tokio::io::join(StreamReader::new(stream), writer)
@@ -169,7 +169,7 @@ impl Encoder<Bytes> for Encryption {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 

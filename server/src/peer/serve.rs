@@ -20,6 +20,7 @@ use super::{MESSAGE, PRINCIPAL, REPLICAS, SESSION, WENT_ON, channel, known, pool
 use crate::{
     hex,
     http::{body, principal::Principal, refusal::Refusal},
+    mcp::Serves,
     transport::sse::{Delivered, Sse, session_id::SessionKey},
 };
 
@@ -36,9 +37,9 @@ const SILENCE: Duration = Duration::from_secs(75);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves other replicas until `stop`, then finishes what is under way; `hard` drops it.
-pub async fn serve(
+pub async fn serve<H: Serves>(
     listener: TcpListener,
-    sse: Sse,
+    sse: Sse<H>,
     peers: Arc<Peers>,
     stop: CancellationToken,
     hard: CancellationToken,
@@ -72,7 +73,7 @@ pub async fn serve(
     connections.wait().await;
 }
 
-async fn connection(stream: TcpStream, sse: Sse, peers: Arc<Peers>, stop: CancellationToken) {
+async fn connection<H: Serves>(stream: TcpStream, sse: Sse<H>, peers: Arc<Peers>, stop: CancellationToken) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -116,7 +117,7 @@ async fn connection(stream: TcpStream, sse: Sse, peers: Arc<Peers>, stop: Cancel
     }
 }
 
-async fn answer(sse: &Sse, request: Request<Body>) -> Response {
+async fn answer<H: Serves>(sse: &Sse<H>, request: Request<Body>) -> Response {
     let Some((session, principal)) = meant(&request) else {
         return StatusCode::BAD_REQUEST.into_response();
     };

@@ -2,6 +2,7 @@
 
 use iam_mcp_runtime::shutdown::Shutdown;
 use rmcp::{service::serve_server_with_ct, transport::stdio_pipes};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Settings,
@@ -42,13 +43,19 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     let handler = Handler::new(&settings.names, jobs, metrics).serving(Eras::All);
     tracing::info!("speaking MCP on stdin and stdout");
     let soft = shutdown.soft();
-    let running = tokio::select! {
-        opened = serve_server_with_ct(handler, stdio_pipes(), soft.clone()) => opened,
+    // Not with the signal's own token: rmcp would answer the calls that this ends, to a client that has left. It closes
+    // stdin, waits two seconds or so, sends SIGTERM, and may take an answer then for a fault of its own.
+    let conversation = async {
+        let running = serve_server_with_ct(handler, stdio_pipes(), CancellationToken::new()).await?;
+        Ok(running.waiting().await)
+    };
+    let ended = tokio::select! {
+        ended = conversation => ended,
         () = soft.cancelled() => return Ok(()),
     };
-    match running {
-        Ok(running) => {
-            running.waiting().await?;
+    match ended {
+        Ok(ended) => {
+            ended?;
             Ok(())
         }
         // A client that opens and closes without a word, as some do to see whether the command exists.

@@ -21,7 +21,7 @@ use crate::{
         body,
         refusal::{Refusal, RefusalCode},
     },
-    mcp::{Eras, Handler},
+    mcp::{Eras, Handler, Serves},
 };
 
 /// What rmcp asks of a client's Accept header.
@@ -32,22 +32,22 @@ const REFUSAL_BYTES: usize = 4096;
 
 /// The service behind `POST /mcp`. Clones share it.
 #[derive(Clone)]
-pub struct StreamableHttp {
-    service: StreamableHttpService<Handler, NeverSessionManager>,
+pub struct StreamableHttp<H: Serves = Handler> {
+    service: StreamableHttpService<H, NeverSessionManager>,
     give_up: CancellationToken,
 }
 
-impl std::fmt::Debug for StreamableHttp {
+impl<H: Serves> std::fmt::Debug for StreamableHttp<H> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("StreamableHttp")
     }
 }
 
-impl StreamableHttp {
+impl<H: Serves> StreamableHttp<H> {
     /// `give_up` has calls that are still running answered "send it again", those included whose answers are
     /// streams; `hard` drops them.
     #[must_use]
-    pub fn new(handler: &Handler, hard: &CancellationToken, give_up: CancellationToken) -> Self {
+    pub fn new(handler: &H, hard: &CancellationToken, give_up: CancellationToken) -> Self {
         let config = StreamableHttpServerConfig::default()
             .with_legacy_session_mode(false)
             .with_json_response(true)

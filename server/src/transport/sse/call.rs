@@ -14,7 +14,7 @@ use super::{
     session::{Call, Refused, Session},
     stream::event_with_id,
 };
-use crate::mcp::Handler;
+use crate::mcp::Serves;
 
 /// Serves `request`; its progress and its answer go to the session's stream, the answer with the event id
 /// `kept`, if there is one.
@@ -22,7 +22,7 @@ use crate::mcp::Handler;
 /// # Errors
 /// When the session cannot take it.
 pub fn start(
-    handler: Handler,
+    handler: impl Serves,
     session: &Arc<Session>,
     request: JsonRpcRequest<ClientRequest>,
     kept: Option<String>,

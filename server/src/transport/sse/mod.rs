@@ -44,7 +44,7 @@ use crate::{
         principal::Principal,
         refusal::{Refusal, RefusalCode},
     },
-    mcp::{Eras, Handler},
+    mcp::{Eras, Handler, Serves},
     metrics::Metrics,
     peer::pool::{Error, Forwarded, Peers},
 };
@@ -71,8 +71,8 @@ const MOVES: usize = 2;
 
 /// The transport's routes. Clones share its sessions.
 #[derive(Debug, Clone)]
-pub struct Sse {
-    handler: Handler,
+pub struct Sse<H = Handler> {
+    handler: H,
     sessions: Arc<Sessions>,
     peers: Option<Arc<Peers>>,
     metrics: Metrics,
@@ -87,15 +87,10 @@ pub enum Delivered {
     WentOn(Arc<str>),
 }
 
-impl Sse {
+impl<H: Serves> Sse<H> {
     /// The transport, on top of `handler`; with `peers`, if other replicas can be reached.
     #[must_use]
-    pub fn new(
-        handler: &Handler,
-        sessions: Arc<Sessions>,
-        peers: Option<Arc<Peers>>,
-        metrics: Metrics,
-    ) -> Self {
+    pub fn new(handler: &H, sessions: Arc<Sessions>, peers: Option<Arc<Peers>>, metrics: Metrics) -> Self {
         // Clients that know 2026-07-28 must not negotiate it here: it has no such transport.
         Self {
             handler: handler.clone().serving(Eras::Initialize),
@@ -125,13 +120,18 @@ impl Sse {
     pub fn open(&self, base: &str, request: &Request) -> Response {
         let principal = principal(request.extensions());
         let header = |name| request.headers().get(name)?.to_str().ok();
+        let version = match request.headers().get(PROTOCOL_VERSION).map(version_of) {
+            None => None,
+            Some(Some(version)) => Some(version),
+            Some(None) => return not_carried().into(),
+        };
         let kept = header(LAST_EVENT_ID)
             .and_then(|kept| Resumption::open(self.sessions.keys(), kept))
             .filter(|(_, resumption)| resumption.before.principal == principal);
         let before = kept.as_ref().map(|(key, kept)| (Arc::clone(key), kept.before));
         let client = match kept {
             Some((_, kept)) => kept.client,
-            None => header(PROTOCOL_VERSION).and_then(client_of),
+            None => version.map(client_of),
         };
         let returns = before.is_some() || client.is_some();
         let opening = Opening {
@@ -261,13 +261,30 @@ impl Sse {
     }
 }
 
-/// A client of which no more is known than the version that it negotiated.
-fn client_of(version: &str) -> Option<InitializeRequestParams> {
-    let version = ProtocolVersion::known_up_to(&ProtocolVersion::LATEST_WITH_INITIALIZE)
+/// The version that a client says it has negotiated; `None` if it cannot have done so here.
+fn version_of(said: &HeaderValue) -> Option<ProtocolVersion> {
+    ProtocolVersion::known_up_to(&ProtocolVersion::LATEST_WITH_INITIALIZE)
         .iter()
-        .find(|known| known.as_str() == version)?;
+        .find(|known| known.as_str().as_bytes() == said.as_bytes())
+        .cloned()
+}
+
+/// A client of which no more is known than the version that it negotiated.
+fn client_of(version: ProtocolVersion) -> InitializeRequestParams {
     let client = InitializeRequestParams::new(ClientCapabilities::default(), Implementation::default());
-    Some(client.with_protocol_version(version.clone()))
+    client.with_protocol_version(version)
+}
+
+/// The protocol asks for a 400 where a version is not supported.
+fn not_carried() -> Refusal {
+    Refusal::new(
+        StatusCode::BAD_REQUEST,
+        RefusalCode::InvalidRequest,
+        format!(
+            "streams are for protocol versions up to {}; later ones are at /mcp",
+            ProtocolVersion::LATEST_WITH_INITIALIZE.as_str()
+        ),
+    )
 }
 
 /// On whose behalf a request comes; nobody's in particular, where nobody has to say.

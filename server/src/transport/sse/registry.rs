@@ -240,8 +240,13 @@ impl Sessions {
     /// When there is none; counted by cause.
     pub async fn find(&self, session: &SessionKey, principal: Principal) -> Result<Found, FindError> {
         let open = self.table.lock().open.get(session).cloned();
-        if let Some(session) = open.filter(|session| session.id().principal == principal) {
-            return Ok(Found::Session(session));
+        if let Some(open) = open.filter(|open| open.id().principal == principal) {
+            if !open.end().token().is_cancelled() {
+                return Ok(Found::Session(open));
+            }
+            // Its connection may still be there, with nobody who reads it.
+            let cause = open.end().cause();
+            self.release(&[*session], cause);
         }
         if self.started.elapsed() < YOUNG {
             self.departed.left(session, principal);
@@ -357,6 +362,14 @@ impl Lease {
     #[must_use]
     pub fn end(&self) -> &End {
         &self.end
+    }
+
+    /// Ends the session if its client has not said `initialize`.
+    pub fn give_up_waiting(&self) {
+        let session = self.sessions.table.lock().open.get(&self.id.session).cloned();
+        if session.is_some_and(|session| !session.is_initialized()) {
+            self.sessions.release(&[self.id.session], Ended::Uninitialized);
+        }
     }
 
     /// Ends the session if it is as old as one may be.

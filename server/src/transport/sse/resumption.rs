@@ -63,7 +63,13 @@ fn compact(client: &InitializeRequestParams) -> Vec<u8> {
     }
     let mut little = InitializeRequestParams::default();
     little.protocol_version = client.protocol_version.clone();
-    serde_json::to_vec(&little).unwrap_or_default()
+    let little = serde_json::to_vec(&little).unwrap_or_default();
+    // Versions that were negotiated are short; one that was not is not kept, lest nothing could be read again.
+    if little.len() <= CLIENT_BYTES {
+        little
+    } else {
+        Vec::new()
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +116,17 @@ mod tests {
         let (_, read) = Resumption::open(&keys, &kept).expect("ours");
         let client = read.client.expect("a client");
         assert_eq!(client.protocol_version, ProtocolVersion::V_2025_06_18);
+    }
+
+    #[test]
+    fn of_a_client_whose_very_version_is_too_long_nothing_is_kept() {
+        let keys = KeyRing::random().expect("a key");
+        let mut said = resumption("a client");
+        let version = serde_json::from_value(serde_json::json!("2".repeat(3000))).expect("a version");
+        said.client = said.client.map(|client| client.with_protocol_version(version));
+        let kept = said.seal(&keys).expect("sealed");
+        let (_, read) = Resumption::open(&keys, &kept).expect("ours");
+        assert_eq!((read.before, read.client), (said.before, None));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rmcp::{
-    ServerHandler as _,
+    ServerHandler,
     model::{
         ClientCapabilities, ErrorCode, ErrorData, Implementation, InitializeRequestParams, JsonRpcError,
         ProtocolVersion, RequestId,
@@ -25,7 +25,7 @@ use super::{
     session_id::{SessionId, unix_now},
     stream::event,
 };
-use crate::{mcp::Handler, metrics::Metrics};
+use crate::metrics::Metrics;
 
 /// Events waiting for the client to read.
 pub(super) const BACKLOG: usize = 16;
@@ -77,6 +77,8 @@ pub enum Ended {
     Resumed,
     /// The client did not read.
     Stalled,
+    /// The client never said `initialize`.
+    Uninitialized,
 }
 
 impl Ended {
@@ -90,6 +92,7 @@ impl Ended {
             Self::Expired => "expired",
             Self::Resumed => "resumed",
             Self::Stalled => "stalled",
+            Self::Uninitialized => "uninitialized",
         }
     }
 }
@@ -198,11 +201,17 @@ impl Session {
 
     /// Notes what the client said of itself, with the version that `handler` will answer. A second
     /// `initialize` is answered too, but changes nothing.
-    pub fn initialize(&self, handler: &Handler, mut client: InitializeRequestParams) {
+    pub fn initialize(&self, handler: &impl ServerHandler, mut client: InitializeRequestParams) {
         if let Ok(answer) = handler.negotiate_initialize(&client) {
             client.protocol_version = answer.protocol_version;
             let _ = self.client.set(Box::new(client));
         }
+    }
+
+    /// Whether the client has said who it is, in this session or in the one that it goes on with.
+    #[must_use]
+    pub fn is_initialized(&self) -> bool {
+        self.client.get().is_some()
     }
 
     /// What the client said of itself; until then, what every client of this transport can do.
@@ -242,6 +251,22 @@ impl Session {
             token,
             answered: AtomicBool::new(false),
         })
+    }
+
+    /// Ends the session if its stream is full and stays so. Further requests are refused then, so no other event
+    /// waits, whose time would run out.
+    fn watch_reader(self: &Arc<Self>) {
+        let session = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = session.end.token().cancelled() => {}
+                room = tokio::time::timeout(STALL_LIMIT, session.outbox.reserve()) => {
+                    if room.is_err() {
+                        session.end.now(Ended::Stalled);
+                    }
+                }
+            }
+        });
     }
 
     /// Cancels a call; the protocol asks that none of its answers follow.
@@ -284,6 +309,8 @@ impl Call {
             sent = tokio::time::timeout(STALL_LIMIT, self.session.outbox.send(event)) => {
                 if sent.is_err() {
                     self.session.end.now(Ended::Stalled);
+                } else if self.session.outbox.capacity() == 0 {
+                    self.session.watch_reader();
                 }
                 matches!(sent, Ok(Ok(())))
             }
@@ -367,6 +394,26 @@ mod tests {
         assert!(!call.send(Bytes::new()).await);
         assert_eq!(session.end().cause(), Ended::Stalled);
         assert!(session.end().token().is_cancelled());
+    }
+
+    /// Its stream is full, so nothing more is taken for it, and nothing waits.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_reads_loses_its_session_although_nothing_waits() {
+        let (session, mut events) = session();
+        let call = session.begin(id(1)).expect("room");
+        for _ in 0..BACKLOG {
+            assert!(call.send(Bytes::new()).await);
+        }
+        tokio::time::sleep(STALL_LIMIT / 2).await;
+        events.recv().await.expect("an event");
+        tokio::time::sleep(STALL_LIMIT).await;
+        assert!(!session.end().token().is_cancelled(), "it reads");
+        assert!(call.send(Bytes::new()).await);
+        drop(call);
+        tokio::time::sleep(STALL_LIMIT / 2).await;
+        assert_eq!(session.begin(id(2)).err(), Some(Refused::Unread));
+        tokio::time::sleep(STALL_LIMIT).await;
+        assert_eq!(session.end().cause(), Ended::Stalled);
     }
 
     #[tokio::test]

@@ -24,6 +24,10 @@ use super::{registry::Lease, sealed, session::Ended};
 /// that they are.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// How long a client has to say `initialize`; looked at when a comment is due, so up to [`KEEP_ALIVE`] later. Who only
+/// holds a stream open takes a place from others.
+const INITIALIZE_WITHIN: Duration = Duration::from_mins(1);
+
 const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
 /// Milliseconds after which a client whose stream broke connects again: soon, but not all at once. The range's start
@@ -41,6 +45,8 @@ pub struct EventStream {
     silence: Pin<Box<Sleep>>,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     lease: Lease,
+    /// Until when the client must say `initialize`; `None` once that was looked at.
+    initialize_by: Option<Instant>,
     over: bool,
 }
 
@@ -55,6 +61,7 @@ impl EventStream {
             silence: Box::pin(tokio::time::sleep(KEEP_ALIVE)),
             ended: Box::pin(lease.end().token().clone().cancelled_owned()),
             lease,
+            initialize_by: Some(Instant::now() + INITIALIZE_WITHIN),
             over: false,
         }
     }
@@ -110,6 +117,9 @@ impl Body for EventStream {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(()) => {
                         this.lease.grow_old();
+                        if this.initialize_by.take_if(|by| *by <= Instant::now()).is_some() {
+                            this.lease.give_up_waiting();
+                        }
                         COMMENT
                     }
                 },
@@ -124,7 +134,10 @@ impl Body for EventStream {
 mod tests {
     use http_body_util::BodyExt as _;
 
-    use super::super::registry::tests::{anybody, sessions};
+    use super::super::registry::{
+        Opening,
+        tests::{anybody, sessions},
+    };
     use super::*;
 
     async fn next(stream: &mut EventStream) -> Option<String> {
@@ -156,5 +169,36 @@ mod tests {
             Some("retry: 20\n: drain deadline\n\n")
         );
         assert_eq!(next(&mut stream).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_whose_client_never_initializes_ends_and_makes_room() {
+        let sessions = sessions(1);
+        let mut stream = sessions.open(anybody()).expect("room").stream;
+        next(&mut stream).await.expect("the endpoint");
+        let start = Instant::now();
+        while let Some(said) = next(&mut stream).await {
+            assert_eq!(said, ": keep-alive\n\n");
+        }
+        assert_eq!(stream.lease.end().cause(), Ended::Uninitialized);
+        assert_eq!(start.elapsed(), INITIALIZE_WITHIN);
+        drop(stream);
+        assert!(sessions.open(anybody()).is_ok());
+    }
+
+    /// Once it was said, here or in a session before, a stream may be idle for as long as it likes.
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_whose_client_is_known_stays() {
+        let sessions = sessions(1);
+        let client = rmcp::model::InitializeRequestParams::default();
+        let opening = Opening {
+            client: Some(client),
+            ..anybody()
+        };
+        let mut stream = sessions.open(opening).expect("room").stream;
+        next(&mut stream).await.expect("the endpoint");
+        for _ in 0..20 {
+            assert_eq!(next(&mut stream).await.as_deref(), Some(": keep-alive\n\n"));
+        }
     }
 }

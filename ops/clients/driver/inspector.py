@@ -1,0 +1,67 @@
+"""The Inspector's command line: a process for each question."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+from typing import Any
+
+from cases import LEGACY, MODERN
+from server import Http, Stdio
+
+NAME = "Inspector CLI 2.12.0"
+SECONDS = 120
+LAUNCHER = "inspector/node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
+# Its exit status when the tool says that the call was wrong.
+TOOL_ERROR = 5
+
+SEARCH = ["--method", "tools/call", "--tool-name", "search_jobs", "--tool-args-json"]
+PROMPT = ["--method", "prompts/get", "--prompt-name", "analyze_job_market", "--prompt-args"]
+# Name, arguments, exit status, text that the answer has.
+QUESTIONS: list[tuple[str, list[str], int, str]] = [
+    # Status 6 is a finding about our schemas.
+    ("strict", ["--method", "tools/list", "--strict"], 0, '"search_jobs"'),
+    ("call", [*SEARCH, '{"role":"rust engineer","city":"Berlin","country":"Germany"}'], 0, "rust engineer 0"),
+    ("call_query", [*SEARCH, '{"query":"Python developer","location":"San Francisco, CA","num_pages":1}'], 0, "Python developer 0"),
+    ("tool_error", [*SEARCH, '{"role":"cook","num_jobs":99}'], TOOL_ERROR, "num_jobs"),
+    ("prompts", ["--method", "prompts/list"], 0, '"analyze_job_market"'),
+    ("prompt", [*PROMPT, "role=nurse", "city=Oslo", "country=Norway"], 0, "Oslo"),
+]
+
+
+def ask(command: list[str], question: tuple[str, list[str], int, str], environment: dict[str, str]) -> str | None:
+    """What is wrong with the answer."""
+    name, words, status, text = question
+    try:
+        done = subprocess.run([*command, *words, "--format", "json"], env=environment, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"{name}: no end to it"
+    if done.returncode != status:
+        return f"{name}: ended with {done.returncode}, not {status}: {done.stderr[-600:]}"
+    if text not in done.stdout + (done.stderr if status else ""):
+        return f"{name}: not answered as expected: {done.stdout[:600]}"
+    if not status and done.stderr.strip():
+        return f"{name}: noise: {done.stderr[:600]}"
+    return None
+
+
+def run(options: argparse.Namespace, http: Http, stdio: Stdio) -> list[dict[str, Any]]:
+    # Its own files, so that neither what is on this machine nor what it writes there counts.
+    environment = os.environ | {"HOME": str(stdio.run)}
+    rows = []
+    targets = {"stdio": [*stdio.command, NAME], "sse": [f"{http.url}/sse"], "http": [f"{http.url}/mcp"]}
+    for transport, target in targets.items():
+        for era in ("legacy", "auto", "modern"):
+            case = {"client": NAME, "name": f"{transport} {era}", "transport": transport, "era": era, "script": "full"}
+            case["version"] = LEGACY if era == "legacy" or transport == "sse" else MODERN
+            # The era that SSE does not carry is tested with the libraries.
+            if transport == "sse" and era == "modern":
+                continue
+            command = [options.node, str(options.installed / LAUNCHER), "--cli", *target, "--transport", transport, "--protocol-era", era]
+            misses = [problem for question in QUESTIONS if (problem := ask(command, question, environment))]
+            rows.append({**case, "checks": len(QUESTIONS), "ok": len(QUESTIONS) - len(misses), "misses": misses})
+    wrong = stdio.problems()
+    rows.append({"client": NAME, "name": "servers' ends", "checks": 1, "ok": int(not wrong), "misses": wrong})
+    return rows

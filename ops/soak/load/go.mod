@@ -1,0 +1,3 @@
+module iam-mcp.dev/soak/load
+
+go 1.26
