@@ -151,7 +151,8 @@ impl Server {
         };
         let (metrics, registry) = Metrics::new();
         let jobs = Jobs::new(&settings.jobs, metrics.clone());
-        let saved = Saved::offered(&settings, Transport::Http);
+        let closing = shutdown.hard().child_token();
+        let saved = Saved::offered(&settings, Transport::Http, closing.clone());
         let handler = Handler::new(&settings.names, jobs, saved, metrics.clone());
         let drain = Drain::new(settings.sessions.drain);
         let owner = owner(&settings, peer.as_ref())?;
@@ -189,7 +190,6 @@ impl Server {
         announce(&listener, &settings);
 
         health.set_ready(true);
-        let closing = shutdown.hard().child_token();
         let replica = peer.is_some();
         let draining = tokio::spawn({
             let (shutdown, closing, health) = (shutdown.clone(), closing.clone(), health.clone());

@@ -7,19 +7,21 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, ConstString, DiscoverResult,
-        GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
-        ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod,
-        ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
-        ReadResourceRequestMethod, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-        ServerConfig, Tool,
+        GetPromptRequestParams, GetPromptResponse, Implementation, InitializeRequestParams, InitializeResult,
+        ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
+        ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        ProtocolVersion, ReadResourceRequestMethod, ReadResourceRequestParams, ReadResourceResponse,
+        ResourcesCapability, ServerCapabilities, ServerConfig, SubscribeRequestMethod,
+        SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestMethod, UnsubscribeRequestParams,
     },
-    service::RequestContext,
+    service::{RequestContext, SubscriptionContext},
 };
 
 use super::{
     LIST_TTL_MS,
+    conversation::{self, Client},
     prompts::Prompts,
-    resources::{Resources, saved::SavedJobs},
+    resources::{Resources, saved::SavedJobs, subscriptions},
     tools::{Call, Tools},
 };
 use crate::{config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics, saved::Saved};
@@ -43,6 +45,8 @@ pub enum Eras {
 pub struct Handler {
     shared: Arc<Shared>,
     eras: Eras,
+    /// The process's one and only client, where there is such.
+    only: Option<Arc<dyn Client>>,
 }
 
 #[derive(Debug)]
@@ -50,6 +54,7 @@ struct Shared {
     tools: Tools,
     prompts: Prompts,
     resources: Resources,
+    saved: Option<Saved>,
     config: ServerConfig,
     metrics: Metrics,
 }
@@ -63,22 +68,29 @@ impl Handler {
             .enable_tools()
             .enable_prompts()
             .build();
-        capabilities.resources = (!resources.is_empty()).then(Default::default);
+        capabilities.resources = (!resources.is_empty()).then(|| {
+            let mut resources = ResourcesCapability::default();
+            resources.subscribe = Some(saved.is_some());
+            resources.list_changed = Some(saved.is_some());
+            resources
+        });
         let identity =
             Implementation::new(names.app.clone(), env!("CARGO_PKG_VERSION")).with_title("IAM job search");
         let config = ServerConfig::new(capabilities)
             .with_server_info(identity)
             .with_instructions(INSTRUCTIONS);
         let shared = Shared {
-            tools: Tools::new(jobs, saved),
+            tools: Tools::new(jobs, saved.clone()),
             prompts: Prompts::new(names),
             resources,
+            saved,
             config,
             metrics,
         };
         Self {
             shared: Arc::new(shared),
             eras: Eras::All,
+            only: None,
         }
     }
 
@@ -87,6 +99,30 @@ impl Handler {
     pub fn serving(mut self, eras: Eras) -> Self {
         self.eras = eras;
         self
+    }
+
+    /// The same handler, for a transport that has one client only, which can be told something at any time.
+    #[must_use]
+    pub fn serving_only(mut self, client: Arc<dyn Client>) -> Self {
+        self.only = Some(client);
+        self
+    }
+
+    /// Whether clients that opened with `initialize` can be told something between their calls.
+    fn reaches_clients(&self) -> bool {
+        self.only.is_some() || self.eras == Eras::Initialize
+    }
+
+    /// What is needed to tell the client of a request of changes later; the method is unknown where it cannot be.
+    fn subscriber<M: ConstString>(
+        &self,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<(&Saved, Arc<dyn Client>), ErrorData> {
+        self.shared
+            .saved
+            .as_ref()
+            .zip(conversation::client(self.only.as_ref(), context))
+            .ok_or_else(ErrorData::method_not_found::<M>)
     }
 
     /// The resources, where there can be any; the method is unknown else, as rmcp has it.
@@ -109,6 +145,22 @@ impl ServerHandler for Handler {
             Eras::All => ProtocolVersion::KNOWN_VERSIONS,
             Eras::Initialize => ProtocolVersion::known_up_to(&ProtocolVersion::LATEST_WITH_INITIALIZE),
         })
+    }
+
+    /// As rmcp has it, but for what a transport without a way back cannot keep.
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let mut result = self.negotiate_initialize(&request)?;
+        context.peer.set_peer_info(request);
+        if !self.reaches_clients()
+            && let Some(resources) = &mut result.capabilities.resources
+        {
+            *resources = ResourcesCapability::default();
+        }
+        Ok(result)
     }
 
     async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
@@ -195,9 +247,15 @@ impl ServerHandler for Handler {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        self.with_resources::<ListResourcesRequestMethod>()?
-            .list(cursor(request.as_ref()), principal(&context))
-            .await
+        let resources = self.with_resources::<ListResourcesRequestMethod>()?;
+        let principal = principal(&context);
+        // First: what changes meanwhile must not be missed. Clients of 2026-07-28 say when they want to hear.
+        if is_legacy(&context)
+            && let Ok((saved, client)) = self.subscriber::<ListResourcesRequestMethod>(&context)
+        {
+            subscriptions::follow_list(saved, principal, &client).await;
+        }
+        resources.list(cursor(request.as_ref()), principal).await
     }
 
     async fn list_resource_templates(
@@ -219,6 +277,48 @@ impl ServerHandler for Handler {
             .await
             .map(Into::into)
     }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let (saved, client) = self.subscriber::<SubscribeRequestMethod>(&context)?;
+        subscriptions::subscribe(saved, principal(&context), &client, &request.uri).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let (_, client) = self.subscriber::<UnsubscribeRequestMethod>(&context)?;
+        subscriptions::unsubscribe(&client, &request.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        self.shared
+            .saved
+            .is_some()
+            .then(|| subscriptions::accepted(requested))
+    }
+
+    async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
+        // Without saved jobs no filter is accepted.
+        let Some(saved) = &self.shared.saved else {
+            return Ok(());
+        };
+        let principal = principal(subscription.request_context());
+        subscriptions::listen(saved, principal, subscription).await
+    }
+}
+
+/// Whether a request is of the era of `initialize`.
+fn is_legacy(context: &RequestContext<RoleServer>) -> bool {
+    context
+        .protocol_version()
+        .is_none_or(|version| version.has_initialize())
 }
 
 fn cursor(request: Option<&PaginatedRequestParams>) -> Option<&str> {

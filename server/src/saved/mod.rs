@@ -4,17 +4,25 @@
 //! Where several replicas serve the same clients, what one saves another must find: they need a volume that all
 //! of them have, and `SAVED_JOBS=shared` says that there is one.
 
+mod changes;
 mod document;
 mod error;
 mod key;
 pub mod store;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::SystemTime};
 
 use rustix::fs::{Access, access};
+use tokio_util::sync::CancellationToken;
 
+use self::changes::Changes;
 use self::store::{Kept, Listed, Store};
-pub use self::{document::SavedJob, error::Error, key::JobKey};
+pub use self::{
+    changes::{ListenError, Listener, News, Wants},
+    document::SavedJob,
+    error::Error,
+    key::JobKey,
+};
 use crate::{
     config::{SavedJobs, Settings, Transport},
     http::principal::Principal,
@@ -25,12 +33,14 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Saved {
     store: Arc<Store>,
+    changes: Arc<Changes>,
 }
 
 impl Saved {
-    /// What the settings offer to clients of `transport`, if anything. Writes nothing.
+    /// What the settings offer to clients of `transport`, if anything; those who listen for changes may until
+    /// `ending`. Writes nothing.
     #[must_use]
-    pub fn offered(settings: &Settings, transport: Transport) -> Option<Self> {
+    pub fn offered(settings: &Settings, transport: Transport, ending: CancellationToken) -> Option<Self> {
         let root = &settings.names.data_root;
         let one_of_several = transport == Transport::Http && settings.sessions.replica.is_some();
         let offered = match settings.saved {
@@ -39,14 +49,16 @@ impl Saved {
             // Tools that can only ever fail would waste everybody's time.
             SavedJobs::Auto => !one_of_several && could_be_made(root),
         };
-        offered.then(|| Self::new(root))
+        offered.then(|| Self::new(root, ending))
     }
 
     /// Those below `root`.
     #[must_use]
-    pub fn new(root: &Path) -> Self {
+    pub fn new(root: &Path, ending: CancellationToken) -> Self {
+        let store = Arc::new(Store::new(root));
         Self {
-            store: Arc::new(Store::new(root)),
+            changes: Changes::new(Arc::clone(&store), ending),
+            store,
         }
     }
 
@@ -55,8 +67,11 @@ impl Saved {
     /// # Errors
     /// When the task that does it fails.
     pub async fn save(&self, owner: Principal, jobs: Vec<Job>) -> Result<Vec<Result<Kept, Error>>, Error> {
-        self.on_disk(move |store| jobs.iter().map(|job| store.save(owner, job)).collect())
-            .await
+        let saved = self
+            .on_disk(move |store| jobs.iter().map(|job| store.save(owner, job)).collect())
+            .await;
+        self.changes.check(owner).await;
+        saved
     }
 
     /// Takes postings of `owner` away; whether each was there, in their order.
@@ -68,8 +83,11 @@ impl Saved {
         owner: Principal,
         job_ids: Vec<String>,
     ) -> Result<Vec<Result<bool, Error>>, Error> {
-        self.on_disk(move |store| job_ids.iter().map(|id| store.remove(owner, id)).collect())
-            .await
+        let removed = self
+            .on_disk(move |store| job_ids.iter().map(|id| store.remove(owner, id)).collect())
+            .await;
+        self.changes.check(owner).await;
+        removed
     }
 
     /// The posting with this id, if `owner` saved it.
@@ -86,6 +104,25 @@ impl Saved {
     /// When the folder cannot be read.
     pub async fn list(&self, owner: Principal) -> Result<Listed, Error> {
         self.on_disk(move |store| store.list(owner)).await?
+    }
+
+    /// Listens to what happens to `owner`'s postings; with `since`, from then on.
+    ///
+    /// # Errors
+    /// When too many do, or the postings cannot be looked at.
+    pub async fn listen(
+        &self,
+        owner: Principal,
+        wants: Wants,
+        since: Option<SystemTime>,
+    ) -> Result<Listener, ListenError> {
+        self.changes.listen(owner, wants, since).await
+    }
+
+    /// Cancelled when those who listen must stop.
+    #[must_use]
+    pub fn ending(&self) -> &CancellationToken {
+        self.changes.ending()
     }
 
     /// Runs to its end even when the caller is cancelled, so nothing is left half done.

@@ -83,6 +83,10 @@ impl Stamp {
             bytes: metadata.len(),
         }
     }
+
+    pub(super) fn modified(&self) -> Option<SystemTime> {
+        self.modified
+    }
 }
 
 impl Store {
@@ -176,6 +180,19 @@ impl Store {
         }
         listed.jobs.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
         Ok(listed)
+    }
+
+    /// The state of `owner`'s files.
+    pub(super) fn stamps(&self, owner: Principal) -> Result<BTreeMap<JobKey, Stamp>, Error> {
+        match self.existing(owner)? {
+            Some(folder) => entries(&folder),
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// When a file of `owner`'s came or went last.
+    pub(super) fn touched(&self, owner: Principal) -> Option<SystemTime> {
+        fs::metadata(self.folder_of(owner)).ok()?.modified().ok()
     }
 
     fn folder_of(&self, owner: Principal) -> PathBuf {

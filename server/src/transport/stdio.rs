@@ -1,12 +1,14 @@
 //! MCP on stdin and stdout, one message a line; logs go to stderr.
 
+use std::sync::Arc;
+
 use iam_mcp_runtime::shutdown::Shutdown;
 use rmcp::{service::serve_server_with_ct, transport::stdio_pipes};
 
 use crate::{
     config::{Settings, Transport},
     jobs::Jobs,
-    mcp::{Eras, Handler},
+    mcp::{Eras, Handler, conversation::OnlyClient},
     metrics::Metrics,
     saved::Saved,
 };
@@ -40,17 +42,22 @@ impl Error {
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     let (metrics, _) = Metrics::new();
     let jobs = Jobs::new(&settings.jobs, metrics.clone());
-    let saved = Saved::offered(&settings, Transport::Stdio);
-    let handler = Handler::new(&settings.names, jobs, saved, metrics).serving(Eras::All);
-    tracing::info!("speaking MCP on stdin and stdout");
     let soft = shutdown.soft();
+    let saved = Saved::offered(&settings, Transport::Stdio, soft.clone());
+    let client = Arc::new(OnlyClient::default());
+    let handler = Handler::new(&settings.names, jobs, saved, metrics)
+        .serving(Eras::All)
+        .serving_only(Arc::clone(&client) as _);
+    tracing::info!("speaking MCP on stdin and stdout");
     let running = tokio::select! {
         opened = serve_server_with_ct(handler, stdio_pipes(), soft.clone()) => opened,
         () = soft.cancelled() => return Ok(()),
     };
     match running {
         Ok(running) => {
-            running.waiting().await?;
+            let ended = running.waiting().await;
+            client.left();
+            ended?;
             Ok(())
         }
         // A client that opens and closes without a word, as some do to see whether the command exists.

@@ -2,6 +2,7 @@
 
 pub mod page;
 pub mod saved;
+pub mod subscriptions;
 pub mod uri;
 
 use futures::future::BoxFuture;

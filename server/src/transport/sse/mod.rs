@@ -16,7 +16,7 @@ pub mod session;
 pub mod session_id;
 pub mod stream;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::{
     body::Body,
@@ -44,7 +44,10 @@ use crate::{
         principal::Principal,
         refusal::{Refusal, RefusalCode},
     },
-    mcp::{Eras, Handler},
+    mcp::{
+        Eras, Handler,
+        conversation::{Client, Conversation},
+    },
     metrics::Metrics,
     peer::pool::{Error, Forwarded, Peers},
 };
@@ -241,7 +244,12 @@ impl Sse {
                     kept = self.sessions.keep(session.id(), Some(&session.client())).ok();
                 }
                 let id = request.id.clone();
-                request.request.extensions_mut().insert(head.clone());
+                let extensions = request.request.extensions_mut();
+                extensions.insert(with_principal(head, session));
+                if subscribes(&request.request) {
+                    let client: Weak<dyn Client> = Arc::downgrade(session) as _;
+                    request.request.extensions_mut().insert(Conversation(client));
+                }
                 match call::start(self.handler.clone(), session, request, kept) {
                     Ok(()) => accepted(),
                     Err(refused) => refuse(refused).with_id(id).into(),
@@ -268,6 +276,26 @@ fn client_of(version: &str) -> Option<InitializeRequestParams> {
         .find(|known| known.as_str() == version)?;
     let client = InitializeRequestParams::new(ClientCapabilities::default(), Implementation::default());
     Some(client.with_protocol_version(version.clone()))
+}
+
+/// What came with a message, as the handler reads it. From another replica it comes without its principal, which
+/// is the session's.
+fn with_principal(head: &Parts, session: &Session) -> Parts {
+    let mut head = head.clone();
+    if head.extensions.get::<Principal>().is_none() {
+        head.extensions.insert(session.id().principal);
+    }
+    head
+}
+
+/// Whether the client may be told something later on account of this request.
+fn subscribes(request: &ClientRequest) -> bool {
+    matches!(
+        request,
+        ClientRequest::ListResourcesRequest(_)
+            | ClientRequest::SubscribeRequest(_)
+            | ClientRequest::UnsubscribeRequest(_)
+    )
 }
 
 /// On whose behalf a request comes; nobody's in particular, where nobody has to say.

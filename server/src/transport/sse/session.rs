@@ -10,22 +10,27 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::{FutureExt as _, future::BoxFuture};
 use parking_lot::Mutex;
 use rmcp::{
     ServerHandler as _,
     model::{
         ClientCapabilities, ErrorCode, ErrorData, Implementation, InitializeRequestParams, JsonRpcError,
-        ProtocolVersion, RequestId,
+        ProtocolVersion, RequestId, ServerJsonRpcMessage, ServerNotification,
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     session_id::{SessionId, unix_now},
     stream::event,
 };
-use crate::{mcp::Handler, metrics::Metrics};
+use crate::{
+    mcp::{Handler, conversation::Client},
+    metrics::Metrics,
+    saved::Listener,
+};
 
 /// Events waiting for the client to read.
 pub(super) const BACKLOG: usize = 16;
@@ -102,6 +107,8 @@ pub struct Session {
     calls: Mutex<HashMap<RequestId, CancellationToken>>,
     client: OnceLock<Box<InitializeRequestParams>>,
     end: Arc<End>,
+    /// What it hears of saved jobs, once it wanted to.
+    hears: OnceCell<Listener>,
     /// When a call last began or ended, in seconds since 1970.
     active: AtomicU64,
     metrics: Metrics,
@@ -155,6 +162,7 @@ impl Session {
             calls: Mutex::default(),
             client: client.map_or_else(OnceLock::new, |client| OnceLock::from(Box::new(client))),
             end,
+            hears: OnceCell::new(),
             active: AtomicU64::new(unix_now()),
             metrics,
         };
@@ -244,6 +252,21 @@ impl Session {
         })
     }
 
+    /// Puts an event on the stream, waiting for room if need be; false if it will never get there, because `until`
+    /// came first, the stream is gone, or nobody reads it.
+    async fn post(&self, event: Bytes, until: &CancellationToken) -> bool {
+        tokio::select! {
+            biased;
+            () = until.cancelled() => false,
+            sent = tokio::time::timeout(STALL_LIMIT, self.outbox.send(event)) => {
+                if sent.is_err() {
+                    self.end.now(Ended::Stalled);
+                }
+                matches!(sent, Ok(Ok(())))
+            }
+        }
+    }
+
     /// Cancels a call; the protocol asks that none of its answers follow.
     pub fn cancel(&self, id: &RequestId) {
         if let Some(token) = self.calls.lock().get(id) {
@@ -278,16 +301,31 @@ impl Call {
 
     /// Puts an event on the stream, waiting for room if need be; false if it will never get there.
     pub async fn send(&self, event: Bytes) -> bool {
-        tokio::select! {
-            biased;
-            () = self.token.cancelled() => false,
-            sent = tokio::time::timeout(STALL_LIMIT, self.session.outbox.send(event)) => {
-                if sent.is_err() {
-                    self.session.end.now(Ended::Stalled);
+        self.session.post(event, &self.token).await
+    }
+}
+
+impl Client for Session {
+    fn tell(&self, notification: ServerNotification) -> BoxFuture<'_, bool> {
+        async move {
+            let message = ServerJsonRpcMessage::notification(notification);
+            match serde_json::to_string(&message) {
+                Ok(json) => self.post(event("message", &json), &self.end.token).await,
+                Err(error) => {
+                    tracing::error!(%error, "a message could not be written");
+                    false
                 }
-                matches!(sent, Ok(Ok(())))
             }
         }
+        .boxed()
+    }
+
+    fn ended(&self) -> CancellationToken {
+        self.end.token.clone()
+    }
+
+    fn hears(&self) -> &OnceCell<Listener> {
+        &self.hears
     }
 }
 
