@@ -10,30 +10,50 @@ use tokio::{
 
 use crate::support::{DEADLINE, initialize, notification, request, search};
 
-struct Process {
+/// The server as a child process.
+pub(crate) struct Process {
     child: Child,
     stdin: ChildStdin,
     stdout: Lines<BufReader<ChildStdout>>,
 }
 
 fn start(arguments: &[&str]) -> Process {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_iam-mcp-server"))
-        .args(arguments)
-        .env_clear()
-        .env("LOG_LEVEL", "DEBUG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the binary");
-    let stdin = child.stdin.take().expect("piped");
-    let stdout = BufReader::new(child.stdout.take().expect("piped")).lines();
-    Process { child, stdin, stdout }
+    Process::start(arguments, &[])
 }
 
 impl Process {
-    async fn send(&mut self, message: &Value) {
+    /// With these variables, and none of ours.
+    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_iam-mcp-server"))
+            .args(arguments)
+            .env_clear()
+            .env("LOG_LEVEL", "DEBUG")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary");
+        let stdin = child.stdin.take().expect("piped");
+        let stdout = BufReader::new(child.stdout.take().expect("piped")).lines();
+        Self { child, stdin, stdout }
+    }
+
+    /// The next message.
+    pub(crate) async fn next(&mut self) -> Value {
+        self.line().await.expect("a message")
+    }
+
+    /// Sends a request and reads its answer, which must be the next message.
+    pub(crate) async fn ask(&mut self, request: &Value) -> Value {
+        self.send(request).await;
+        let answer = self.next().await;
+        assert_eq!(answer["id"], request["id"], "{answer}");
+        answer
+    }
+
+    pub(crate) async fn send(&mut self, message: &Value) {
         self.stdin
             .write_all(format!("{message}\n").as_bytes())
             .await

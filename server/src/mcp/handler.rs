@@ -6,19 +6,19 @@ use axum::http::request::Parts;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, ConstString, DiscoverResult,
-        GetPromptRequestParams, GetPromptResponse, Implementation, InitializeRequestParams, InitializeResult,
-        ListPromptsResult, ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
-        ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-        ProtocolVersion, ReadResourceRequestMethod, ReadResourceRequestParams, ReadResourceResponse,
-        ResourcesCapability, ServerCapabilities, ServerConfig, SubscribeRequestMethod,
+        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
+        ConstString, DiscoverResult, GetPromptRequestParams, GetPromptResponse, Implementation,
+        InitializeRequestParams, InitializeResult, ListPromptsResult, ListResourceTemplatesRequestMethod,
+        ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult, ListToolsResult,
+        PaginatedRequestParams, ProtocolVersion, ReadResourceRequestMethod, ReadResourceRequestParams,
+        ReadResourceResponse, ResourcesCapability, ServerCapabilities, ServerConfig, SubscribeRequestMethod,
         SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestMethod, UnsubscribeRequestParams,
     },
     service::{RequestContext, SubscriptionContext},
 };
 
 use super::{
-    LIST_TTL_MS,
+    LIST_TTL_MS, completions,
     conversation::{self, Client},
     prompts::Prompts,
     resources::{Resources, saved::SavedJobs, subscriptions},
@@ -28,8 +28,11 @@ use crate::{config::NameSettings, http::principal::Principal, jobs::Jobs, metric
 
 /// What a model is told about the server as a whole.
 const INSTRUCTIONS: &str = "Finds jobs. Call search_jobs with a role, and if wanted a city with its country, \
-or a location as people write it. Postings marked `sample` are invented: say so when you show them. The \
-prompts guide through a market analysis, saving postings, and writing a résumé and a cover letter.";
+or a location as people write it; get_job shows one posting in full. Postings marked `sample` are invented: say so \
+when you show them. The prompts guide through a market analysis, saving postings, and writing a résumé and a cover letter.";
+
+/// The same, where jobs can be saved.
+const INSTRUCTIONS_SAVED: &str = " save_jobs keeps postings for this user, list_saved_jobs shows them.";
 
 /// Which protocol revisions a transport can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +70,7 @@ impl Handler {
         let mut capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_prompts()
+            .enable_completions()
             .build();
         capabilities.resources = (!resources.is_empty()).then(|| {
             let mut resources = ResourcesCapability::default();
@@ -78,7 +82,10 @@ impl Handler {
             Implementation::new(names.app.clone(), env!("CARGO_PKG_VERSION")).with_title("IAM job search");
         let config = ServerConfig::new(capabilities)
             .with_server_info(identity)
-            .with_instructions(INSTRUCTIONS);
+            .with_instructions(match &saved {
+                Some(_) => [INSTRUCTIONS, INSTRUCTIONS_SAVED].concat(),
+                None => INSTRUCTIONS.to_owned(),
+            });
         let shared = Shared {
             tools: Tools::new(jobs, saved.clone()),
             prompts: Prompts::new(names),
@@ -199,6 +206,7 @@ impl ServerHandler for Handler {
         let timed = self.shared.metrics.tool_call(tool.name());
         let call = Call {
             arguments: request.arguments.unwrap_or_default(),
+            answers: request.input_responses,
             principal: principal(&context),
             context: &context,
         };
@@ -240,6 +248,14 @@ impl ServerHandler for Handler {
             .render(&request.name, &arguments)
             .map(Into::into)
             .map_err(|error| ErrorData::invalid_params(error.to_string(), None))
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        completions::complete(&request, self.shared.saved.as_ref(), principal(&context)).await
     }
 
     async fn list_resources(

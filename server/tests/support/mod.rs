@@ -1,5 +1,6 @@
 //! A server of one's own, and clients for it.
 
+pub(crate) mod modern;
 mod replicas;
 mod sse;
 

@@ -17,8 +17,11 @@ use crate::{
 
 const NAME: &str = "get_job";
 
-const DESCRIPTION: &str = "Gives one job posting in full, by the job_id that search_jobs or list_saved_jobs \
-answered. Postings with sample: true are invented examples.";
+const DESCRIPTION: &str = "Gives one job posting in full, by the job_id that search_jobs answered. Postings with \
+sample: true are invented examples.";
+
+/// Said besides, where jobs can be saved.
+const WITH_SAVED: &str = " Finds saved jobs too, by the job_id that list_saved_jobs answered.";
 
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -49,7 +52,11 @@ impl GetJob {
             .read_only(true)
             .idempotent(true)
             .open_world(true);
-        let definition = Definition::new(NAME, DESCRIPTION, schema::of::<Arguments>())
+        let description = match &saved {
+            Some(_) => [DESCRIPTION, WITH_SAVED].concat(),
+            None => DESCRIPTION.to_owned(),
+        };
+        let definition = Definition::new(NAME, description, schema::of::<Arguments>())
             .with_title("Show a job")
             .with_raw_output_schema(schema::of::<Answer>())
             .with_annotations(annotations);

@@ -1,11 +1,13 @@
 //! The tools, one file each.
 
 mod arguments;
+mod ask_role;
 pub mod get_job;
 mod given_job;
 mod job_ids;
 pub mod list_saved_jobs;
 mod posting;
+mod progress;
 pub mod remove_saved_jobs;
 mod result;
 pub mod save_jobs;
@@ -16,7 +18,7 @@ pub mod search_jobs;
 use futures::future::BoxFuture;
 use rmcp::{
     RoleServer,
-    model::{CallToolResponse, JsonObject, Tool as Definition},
+    model::{CallToolResponse, InputResponses, JsonObject, Tool as Definition},
     service::RequestContext,
 };
 
@@ -27,6 +29,8 @@ use crate::{http::principal::Principal, jobs::Jobs, saved::Saved};
 pub struct Call<'a> {
     /// What it is called with.
     pub arguments: JsonObject,
+    /// The client's answers to what it was asked to ask, before this call (2026-07-28, MRTR).
+    pub answers: Option<InputResponses>,
     /// On whose behalf.
     pub principal: Principal,
     /// The request: its client, its progress token, its end.

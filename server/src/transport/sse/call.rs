@@ -11,6 +11,7 @@ use rmcp::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    asks::Asks,
     session::{Call, Refused, Session},
     stream::event_with_id,
 };
@@ -34,6 +35,7 @@ pub fn start(
         request: Some(JsonRpcMessage::Request(request)),
         call,
         kept,
+        asks: None,
         answered: CancellationToken::new(),
     };
     let running = serve_directly_with_ct(handler, transport, Some(client), cancelled);
@@ -45,11 +47,14 @@ pub fn start(
     Ok(())
 }
 
-/// A transport with one message in it, which closes behind the answer.
+/// A transport with one message in it, which closes behind the answer. Besides, it takes the client's answers to what
+/// the call asks.
 struct OneCall {
     request: Option<ClientJsonRpcMessage>,
     call: Arc<Call>,
     kept: Option<String>,
+    /// Made when the call asks something, which hardly any does.
+    asks: Option<Asks>,
     answered: CancellationToken,
 }
 
@@ -63,8 +68,15 @@ impl Transport<RoleServer> for OneCall {
 
     fn send(
         &mut self,
-        message: ServerJsonRpcMessage,
+        mut message: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Unwanted>> + Send + 'static {
+        if matches!(message, JsonRpcMessage::Request(_)) {
+            self.asks
+                .get_or_insert_with(|| Asks::new(Arc::clone(self.call.session())));
+        }
+        if let Some(asks) = &mut self.asks {
+            asks.number(&mut message);
+        }
         let answers = matches!(message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_));
         // Written out at once: what waits for a slow reader is bytes, not trees of values.
         let kept = self.kept.take_if(|_| answers);
@@ -97,8 +109,14 @@ impl Transport<RoleServer> for OneCall {
         if let Some(request) = self.request.take() {
             return Some(request);
         }
-        self.answered.cancelled().await;
-        None
+        let Some(asks) = &mut self.asks else {
+            self.answered.cancelled().await;
+            return None;
+        };
+        tokio::select! {
+            () = self.answered.cancelled() => None,
+            answer = asks.next() => answer,
+        }
     }
 
     fn close(&mut self) -> impl Future<Output = Result<(), Unwanted>> + Send {

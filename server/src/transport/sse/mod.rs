@@ -7,6 +7,7 @@
 //! another one is passed on ([`crate::peer`]). A client whose stream ended goes on over a new one
 //! ([`resumption`]), on any replica, and what it sent in between goes after it ([`departed`]).
 
+mod asks;
 pub mod call;
 pub mod departed;
 pub mod registry;
@@ -224,7 +225,16 @@ impl Sse {
         head: &Parts,
         body: &Bytes,
     ) -> Delivered {
-        match self.sessions.find(session, principal).await {
+        let mut found = self.sessions.find(session, principal).await;
+        if let Ok(Found::Asking(asking)) = &found {
+            if serde_json::from_slice(body).is_ok_and(|message| asking.waiting().answer(message)) {
+                return Delivered::Answer(accepted());
+            }
+            found = self.sessions.follow(session, principal).await;
+        }
+        match found {
+            // Taken care of above.
+            Ok(Found::Asking(_)) => Delivered::Answer(not_here(FindError::Ended).into()),
             Ok(Found::Session(session)) => Delivered::Answer(self.take(&session, head, body)),
             Ok(Found::WentOn(now)) => Delivered::WentOn(now),
             Err(error) => Delivered::Answer(not_here(error).into()),
@@ -263,8 +273,11 @@ impl Sse {
                 }
                 accepted()
             }
-            // We ask clients nothing, so there is nothing to answer; older clients send some all the same.
-            ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => accepted(),
+            answer @ (ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_)) => {
+                // Where nobody waits for it, it is late, or to nothing that we asked: older clients send such.
+                session.waiting().answer(answer);
+                accepted()
+            }
         }
     }
 }

@@ -84,6 +84,8 @@ pub enum Place {
 pub enum Found {
     /// It is open.
     Session(Arc<Session>),
+    /// It takes nothing new, but a call of it waits for an answer of the client.
+    Asking(Arc<Session>),
     /// Its client has gone on with it, under this id.
     WentOn(Arc<str>),
 }
@@ -239,10 +241,29 @@ impl Sessions {
     /// # Errors
     /// When there is none; counted by cause.
     pub async fn find(&self, session: &SessionKey, principal: Principal) -> Result<Found, FindError> {
-        let open = self.table.lock().open.get(session).cloned();
-        if let Some(session) = open.filter(|session| session.id().principal == principal) {
-            return Ok(Found::Session(session));
+        {
+            let table = self.table.lock();
+            if let Some(open) = table.open.get(session)
+                && open.id().principal == principal
+            {
+                return Ok(Found::Session(Arc::clone(open)));
+            }
+            let asking = table.leaving.iter().filter_map(Weak::upgrade).find(|leaving| {
+                let id = leaving.id();
+                id.session == *session && id.principal == principal && !leaving.waiting().is_empty()
+            });
+            if let Some(asking) = asking {
+                return Ok(Found::Asking(asking));
+            }
         }
+        self.follow(session, principal).await
+    }
+
+    /// Where the client of a session of this process went on, which takes a moment.
+    ///
+    /// # Errors
+    /// When it did not; counted by cause.
+    pub async fn follow(&self, session: &SessionKey, principal: Principal) -> Result<Found, FindError> {
         if self.started.elapsed() < YOUNG {
             self.departed.left(session, principal);
         }

@@ -23,6 +23,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    asks::Waiting,
     session_id::{SessionId, unix_now},
     stream::event,
 };
@@ -105,6 +106,7 @@ pub struct Session {
     id: SessionId,
     outbox: mpsc::Sender<Bytes>,
     calls: Mutex<HashMap<RequestId, CancellationToken>>,
+    waiting: Waiting,
     client: OnceLock<Box<InitializeRequestParams>>,
     end: Arc<End>,
     /// What it hears of saved jobs, once it wanted to.
@@ -160,6 +162,7 @@ impl Session {
             id,
             outbox,
             calls: Mutex::default(),
+            waiting: Waiting::default(),
             client: client.map_or_else(OnceLock::new, |client| OnceLock::from(Box::new(client))),
             end,
             hears: OnceCell::new(),
@@ -252,6 +255,11 @@ impl Session {
         })
     }
 
+    /// What its calls asked the client.
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
     /// Puts an event on the stream, waiting for room if need be; false if it will never get there, because `until`
     /// came first, the stream is gone, or nobody reads it.
     async fn post(&self, event: Bytes, until: &CancellationToken) -> bool {
@@ -285,6 +293,12 @@ pub struct Call {
 }
 
 impl Call {
+    /// Whose call it is.
+    #[must_use]
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
     /// Cancelled when the client cancels the call, or the session ends.
     #[must_use]
     pub fn token(&self) -> &CancellationToken {
