@@ -73,3 +73,6 @@ impl Told<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
