@@ -106,6 +106,41 @@ async fn only_its_own_clients_hear_of_what_a_principal_saves() {
     assert_eq!(his.message().await["id"], 2, "nothing came before");
 }
 
+/// "No session lost" holds for what a client subscribed to: it goes on elsewhere, and what it may have missed is told.
+#[tokio::test]
+async fn a_session_that_goes_on_elsewhere_hears_on() {
+    let replicas = Replicas::new();
+    let volume = tempfile::tempdir().expect("temporary folder");
+    let root = volume.path().to_str().expect("text");
+    let environment = [("SAVED_JOBS", "shared"), ("IAM_DATA_ROOT", root)];
+    let one = replicas.start_with(1, &environment, |_| {}).await;
+    let two = replicas.start_with(2, &environment, |_| {}).await;
+    save_over_http(&one, "Nurse", "a").await;
+    save_over_http(&one, "Chef", "b").await;
+    let mut stream = Stream::open(&one).await;
+    stream.ask(&one, &initialize(1, "2025-11-25")).await;
+    stream
+        .ask(&one, &subscription(2, "resources/subscribe", "a"))
+        .await;
+    stream
+        .ask(&one, &subscription(3, "resources/subscribe", "b"))
+        .await;
+    stream
+        .ask(&one, &subscription(4, "resources/unsubscribe", "b"))
+        .await;
+    one.shutdown.stop();
+    while stream.event().await.is_some() {}
+    // Twice: the second stream gives what the first did.
+    let mut stream = stream.resume(&two).await;
+    assert_eq!(stream.message().await, updated("a"));
+    let mut stream = stream.resume(&two).await;
+    assert_eq!(stream.message().await, updated("a"));
+    save_over_http(&two, "Head Nurse", "a").await;
+    assert_eq!(stream.message().await, updated("a"));
+    let next = stream.ask(&two, &request(5, "ping", json!({}))).await;
+    assert_eq!(next["result"], json!({}), "nothing of b, and nothing of the list");
+}
+
 /// Two replicas on one volume: what one saves, the clients of the other hear of. A message that one passes on to
 /// the other is its sender's still.
 #[tokio::test]

@@ -21,7 +21,11 @@ use super::{
     LIST_TTL_MS, completions,
     conversation::{self, Client},
     prompts::Prompts,
-    resources::{Resources, saved::SavedJobs, subscriptions},
+    resources::{
+        Resources,
+        saved::SavedJobs,
+        subscriptions::{self, Hears},
+    },
     tools::{Call, Tools},
 };
 use crate::{config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics, saved::Saved};
@@ -113,6 +117,13 @@ impl Handler {
     pub fn serving_only(mut self, client: Arc<dyn Client>) -> Self {
         self.only = Some(client);
         self
+    }
+
+    /// Has the client of a session that goes on hear what it heard before.
+    pub async fn resubscribe(&self, owner: Principal, client: &Arc<dyn Client>, hears: &Hears) {
+        if let Some(saved) = &self.shared.saved {
+            subscriptions::restore(saved, owner, client, hears).await;
+        }
     }
 
     /// Whether clients that opened with `initialize` can be told something between their calls.

@@ -323,6 +323,12 @@ impl Listener {
         true
     }
 
+    /// What it wants to hear of.
+    #[must_use]
+    pub fn wants(&self) -> Wants {
+        self.0.ear.wants.lock().clone()
+    }
+
     /// Wants to hear of it no more.
     pub fn unwant(&self, name: &str) {
         self.0.ear.wants.lock().jobs.remove(name);

@@ -14,6 +14,7 @@ use rmcp::{
     },
     service::SubscriptionContext,
 };
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{not_found, uri};
@@ -26,6 +27,26 @@ use crate::{
 /// rmcp acknowledges a `subscriptions/listen` before we hear of it, and a client may save at once: what changed
 /// so shortly before is told too. The client then reads once more than it must.
 const BEFORE: Duration = Duration::from_secs(1);
+
+/// What a client of a session wants to hear of: enough to go on with it elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hears {
+    /// Whether saved jobs come or go.
+    pub list: bool,
+    /// What happens to these.
+    pub uris: Vec<String>,
+}
+
+impl From<Wants> for Hears {
+    fn from(wants: Wants) -> Self {
+        let mut uris: Vec<_> = wants.jobs.into_keys().collect();
+        uris.sort_unstable();
+        Self {
+            list: wants.list,
+            uris,
+        }
+    }
+}
 
 /// What of a wish can be had: news of the list, and of saved jobs, whether they are there already or not.
 #[must_use]
@@ -53,12 +74,7 @@ pub async fn listen(
 ) -> Result<(), ErrorData> {
     let accepted = subscription.accepted();
     let uris = accepted.resource_subscriptions.iter().flatten();
-    let wants = Wants {
-        list: accepted.resources_list_changed == Some(true),
-        jobs: uris
-            .filter_map(|uri| Some((uri.clone(), JobKey::of(&uri::job_id(uri)?))))
-            .collect(),
-    };
+    let wants = wants(accepted.resources_list_changed == Some(true), uris);
     let since = SystemTime::now().checked_sub(BEFORE);
     let listener = saved
         .listen(owner, wants, since)
@@ -76,6 +92,22 @@ pub async fn listen(
                 return Ok(());
             }
         }
+    }
+}
+
+/// Goes on with what the client of a session wanted to hear before its stream ended, here or on another replica. What
+/// happened in between nobody knows, so all of it is news.
+pub async fn restore(saved: &Saved, owner: Principal, client: &Arc<dyn Client>, hears: &Hears) {
+    let wants = wants(hears.list, &hears.uris);
+    // What fails is logged; the client reads on its own.
+    let _ = listener_for(saved, owner, client, wants, Some(SystemTime::UNIX_EPOCH)).await;
+}
+
+fn wants<'a>(list: bool, uris: impl IntoIterator<Item = &'a String>) -> Wants {
+    let key = |uri: &'a String| Some((uri.clone(), JobKey::of(&uri::job_id(uri)?)));
+    Wants {
+        list,
+        jobs: uris.into_iter().filter_map(key).collect(),
     }
 }
 
@@ -120,8 +152,19 @@ pub fn unsubscribe(client: &Arc<dyn Client>, uri: &str) {
 
 /// The client's own, which a task passes on to it from now on.
 async fn listener(saved: &Saved, owner: Principal, client: &Arc<dyn Client>) -> Result<Listener, ErrorData> {
+    listener_for(saved, owner, client, Wants::default(), None).await
+}
+
+/// The same; a new one wants this at once, and hears what happened since.
+async fn listener_for(
+    saved: &Saved,
+    owner: Principal,
+    client: &Arc<dyn Client>,
+    wants: Wants,
+    since: Option<SystemTime>,
+) -> Result<Listener, ErrorData> {
     let listening = client.hears().get_or_try_init(|| async {
-        let listener = saved.listen(owner, Wants::default(), None).await?;
+        let listener = saved.listen(owner, wants, since).await?;
         tokio::spawn(pass_on(Arc::downgrade(client), client.ended(), listener.clone()));
         Ok(listener)
     });

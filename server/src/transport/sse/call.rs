@@ -12,10 +12,32 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     asks::Asks,
+    registry::Sessions,
     session::{Call, Refused, Session},
     stream::event_with_id,
 };
 use crate::mcp::Handler;
+
+/// What an answer's event has as its id, for the client to go on with the session.
+#[derive(Debug)]
+pub enum Kept {
+    /// This.
+    Now(String),
+    /// What is right once the request was served.
+    Then(Arc<Sessions>),
+}
+
+impl Kept {
+    fn id(self, session: &Session) -> Option<String> {
+        match self {
+            Self::Now(id) => Some(id),
+            Self::Then(sessions) => {
+                let client = session.client();
+                sessions.keep(session.id(), Some(&client), session.heard()).ok()
+            }
+        }
+    }
+}
 
 /// Serves `request`; its progress and its answer go to the session's stream, the answer with the event id
 /// `kept`, if there is one.
@@ -26,7 +48,7 @@ pub fn start(
     handler: Handler,
     session: &Arc<Session>,
     request: JsonRpcRequest<ClientRequest>,
-    kept: Option<String>,
+    kept: Option<Kept>,
 ) -> Result<(), Refused> {
     let call = Arc::new(session.begin(request.id.clone())?);
     let client = session.client();
@@ -52,7 +74,7 @@ pub fn start(
 struct OneCall {
     request: Option<ClientJsonRpcMessage>,
     call: Arc<Call>,
-    kept: Option<String>,
+    kept: Option<Kept>,
     /// Made when the call asks something, which hardly any does.
     asks: Option<Asks>,
     answered: CancellationToken,
@@ -79,7 +101,10 @@ impl Transport<RoleServer> for OneCall {
         }
         let answers = matches!(message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_));
         // Written out at once: what waits for a slow reader is bytes, not trees of values.
-        let kept = self.kept.take_if(|_| answers);
+        let kept = self
+            .kept
+            .take_if(|_| answers)
+            .and_then(|kept| kept.id(self.call.session()));
         let written =
             serde_json::to_string(&message).map(|json| event_with_id("message", &json, kept.as_deref()));
         let (call, answered) = (Arc::clone(&self.call), self.answered.clone());

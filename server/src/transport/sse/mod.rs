@@ -33,6 +33,7 @@ use rmcp::model::{
 
 pub use self::sealed::NoRandom;
 use self::{
+    call::Kept,
     registry::{FindError, Found, Opening, Place, Sessions},
     resumption::Resumption,
     session::{Refused, Session},
@@ -133,15 +134,16 @@ impl Sse {
             .and_then(|kept| Resumption::open(self.sessions.keys(), kept))
             .filter(|(_, resumption)| resumption.before.principal == principal);
         let before = kept.as_ref().map(|(key, kept)| (Arc::clone(key), kept.before));
-        let client = match kept {
-            Some((_, kept)) => kept.client,
-            None => header(PROTOCOL_VERSION).and_then(client_of),
+        let (client, hears) = match kept {
+            Some((_, kept)) => (kept.client, kept.hears),
+            None => (header(PROTOCOL_VERSION).and_then(client_of), None),
         };
         let returns = before.is_some() || client.is_some();
         let opening = Opening {
             base,
             principal,
             client,
+            hears: hears.clone(),
             returns,
         };
         let opened = match self.sessions.open(opening) {
@@ -149,6 +151,13 @@ impl Sse {
             Err(_) if returns => return event_stream(Body::from(COME_AGAIN)),
             Err(error) => return Refusal::unavailable(error.to_string()).into(),
         };
+        if let Some((hears, session)) = hears.zip(opened.session.upgrade()) {
+            let handler = self.handler.clone();
+            tokio::spawn(async move {
+                let client: Arc<dyn Client> = session;
+                handler.resubscribe(principal, &client, &hears).await;
+            });
+        }
         if let Some((key, before)) = before {
             let (sessions, peers, now) = (Arc::clone(&self.sessions), self.peers.clone(), opened.id);
             // Beside the answer: the replica may be gone.
@@ -251,12 +260,15 @@ impl Sse {
                 if let ClientRequest::InitializeRequest(initialize) = &request.request {
                     session.initialize(&self.handler, initialize.params.clone());
                     // From here on the client need not say it again.
-                    kept = self.sessions.keep(session.id(), Some(&session.client())).ok();
+                    let client = session.client();
+                    let id = self.sessions.keep(session.id(), Some(&client), session.heard());
+                    kept = id.ok().map(Kept::Now);
                 }
                 let id = request.id.clone();
                 let extensions = request.request.extensions_mut();
                 extensions.insert(with_principal(head, session));
                 if subscribes(&request.request) {
+                    kept = Some(Kept::Then(Arc::clone(&self.sessions)));
                     let client: Weak<dyn Client> = Arc::downgrade(session) as _;
                     request.request.extensions_mut().insert(Conversation(client));
                 }

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     http::principal::Principal,
     keyring::{Key, KeyRing},
+    mcp::resources::subscriptions::Hears,
     metrics::Metrics,
 };
 
@@ -57,6 +58,8 @@ pub struct Opening<'a> {
     pub principal: Principal,
     /// What the client said of itself, where it is known already.
     pub client: Option<InitializeRequestParams>,
+    /// What it wants to hear of, where that is known.
+    pub hears: Option<Hears>,
     /// Whether it goes on with a session that it had.
     pub returns: bool,
 }
@@ -68,6 +71,8 @@ pub struct Opened {
     pub stream: EventStream,
     /// Its id, sealed.
     pub id: String,
+    /// Itself.
+    pub session: Weak<Session>,
 }
 
 /// Where a session is.
@@ -175,9 +180,9 @@ impl Sessions {
     pub fn open(self: &Arc<Self>, opening: Opening<'_>) -> Result<Opened, OpenError> {
         let id = SessionId::new(self.owner, opening.principal)?;
         let sealed = id.seal(&self.keys)?;
-        let kept = self.keep(&id, opening.client.as_ref())?;
+        let kept = self.keep(&id, opening.client.as_ref(), opening.hears)?;
         let end = Arc::<End>::default();
-        let (session, events) = Session::new(id, opening.client, Arc::clone(&end), self.metrics.clone());
+        let (opened, events) = Session::new(id, opening.client, Arc::clone(&end), self.metrics.clone());
         {
             let mut table = self.table.lock();
             if table.closed {
@@ -186,7 +191,7 @@ impl Sessions {
             if table.open.len() >= self.limit {
                 return Err(OpenError::Full);
             }
-            table.open.insert(id.session, session);
+            table.open.insert(id.session, Arc::clone(&opened));
         }
         self.metrics.sse.opened.inc();
         self.metrics.sse.streams.inc();
@@ -202,6 +207,7 @@ impl Sessions {
         Ok(Opened {
             stream: EventStream::new(&endpoint, &kept, events, lease),
             id: sealed,
+            session: Arc::downgrade(&opened),
         })
     }
 
@@ -209,10 +215,16 @@ impl Sessions {
     ///
     /// # Errors
     /// When the system has no random numbers.
-    pub fn keep(&self, id: &SessionId, client: Option<&InitializeRequestParams>) -> Result<String, NoRandom> {
+    pub fn keep(
+        &self,
+        id: &SessionId,
+        client: Option<&InitializeRequestParams>,
+        hears: Option<Hears>,
+    ) -> Result<String, NoRandom> {
         Resumption {
             before: *id,
             client: client.cloned(),
+            hears,
         }
         .seal(&self.keys)
     }
@@ -428,6 +440,7 @@ pub(super) mod tests {
             base: "",
             principal: Principal::ANONYMOUS,
             client: None,
+            hears: None,
             returns: false,
         }
     }

@@ -28,7 +28,7 @@ use super::{
     stream::event,
 };
 use crate::{
-    mcp::{Handler, conversation::Client},
+    mcp::{Handler, conversation::Client, resources::subscriptions::Hears},
     metrics::Metrics,
     saved::Listener,
 };
@@ -253,6 +253,12 @@ impl Session {
             token,
             answered: AtomicBool::new(false),
         })
+    }
+
+    /// What its client wants to hear of, if anything.
+    #[must_use]
+    pub fn heard(&self) -> Option<Hears> {
+        self.hears.get().map(|listener| listener.wants().into())
     }
 
     /// What its calls asked the client.
