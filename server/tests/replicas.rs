@@ -98,7 +98,10 @@ async fn a_hostile_id_reaches_nobody() {
     let replicas = Replicas::new();
     let (one, two) = (replicas.start(1).await, replicas.start(2).await);
     let stream = Stream::open(&one).await;
-    let tampered = format!("{}A", &stream.endpoint[..stream.endpoint.len() - 1]);
+    // Another letter than the one that is there.
+    let mut tampered = stream.endpoint.clone();
+    let last = if tampered.pop() == Some('A') { 'B' } else { 'A' };
+    tampered.push(last);
     let strangers = Replicas::new();
     std::fs::write(&strangers.key_file, [8; 32]).expect("written");
     let foreign_server = strangers.start(3).await;
