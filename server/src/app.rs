@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self as sessions_admin, Admin},
-    config::{HttpSettings, Settings},
+    config::{HttpSettings, Settings, Transport},
     drain::Drain,
     http::router::{Transports, router},
     jobs::Jobs,
@@ -23,6 +23,7 @@ use crate::{
     mcp::{Handler, Serves},
     metrics::Metrics,
     peer::{pool::Peers, serve as peer},
+    saved::Saved,
     transport::{
         sse::{NoRandom, Sse, registry::Sessions, session_id::Owner},
         streamable_http::StreamableHttp,
@@ -137,21 +138,22 @@ impl Server {
     /// # Errors
     /// When no session key can be made, or a listener fails.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
-        self.run_with(shutdown, |settings, metrics| {
+        self.run_with(shutdown, |settings, metrics, closing| {
             let jobs = Jobs::new(&settings.jobs, metrics.clone());
-            Handler::new(&settings.names, jobs, metrics.clone())
+            let saved = Saved::offered(settings, Transport::Http, closing.clone());
+            Handler::new(&settings.names, jobs, saved, metrics.clone())
         })
         .await
     }
 
-    /// Serves what `handler` makes, in the same way.
+    /// Serves what `handler` makes, in the same way. The token is cancelled when what waits for news has to end.
     ///
     /// # Errors
     /// When no session key can be made, or a listener fails.
     pub async fn run_with<H: Serves>(
         self,
         shutdown: Shutdown,
-        handler: impl FnOnce(&Settings, &Metrics) -> H,
+        handler: impl FnOnce(&Settings, &Metrics, &CancellationToken) -> H,
     ) -> Result<(), Error> {
         let Self {
             settings,
@@ -165,7 +167,8 @@ impl Server {
             None => KeyRing::random()?,
         };
         let (metrics, registry) = Metrics::new();
-        let handler = handler(&settings, &metrics);
+        let closing = shutdown.hard().child_token();
+        let handler = handler(&settings, &metrics, &closing);
         let drain = Drain::new(settings.sessions.drain);
         let owner = owner(&settings, peer.as_ref())?;
         let limit = http.max_sessions;
@@ -202,7 +205,6 @@ impl Server {
         announce(&listener, &settings);
 
         health.set_ready(true);
-        let closing = shutdown.hard().child_token();
         let replica = peer.is_some();
         let draining = tokio::spawn({
             let (shutdown, closing, health) = (shutdown.clone(), closing.clone(), health.clone());

@@ -38,7 +38,9 @@ Environment, all optional:
   RAPIDAPI_BASE_URL     default https://$RAPIDAPI_HOST
 
   APP_NAME              the name in /health and in the protocol (default iam-mcp-server)
-  IAM_DATA_ROOT         the folder that the prompts save files in (default data)
+  IAM_DATA_ROOT         the folder that the prompts save files in, and saved jobs are in (default data)
+  SAVED_JOBS            auto (default: where this process is no replica and can write to IAM_DATA_ROOT), off,
+                        local, or shared: all replicas have the same volume there
   RESUME_MESH_FILENAME  the name of the combined résumé (default resume_mesh)
 
 Examples:

@@ -2,8 +2,9 @@
 //!
 //! Messages come in by one of three ways ([`transport`]): stdin, `POST /mcp` (Streamable HTTP, stateless for
 //! every protocol revision), and the older pair of `GET /sse` and `POST /messages/`. All three end at the
-//! same stateless handler ([`mcp`]), which offers the tool `search_jobs` and five prompts. Jobs come from a
-//! provider ([`jobs`]): JSearch when there is a RapidAPI key, else an embedded catalogue of samples.
+//! same stateless handler ([`mcp`]), which offers tools, prompts and resources. Jobs come from a provider
+//! ([`jobs`]): JSearch when there is a RapidAPI key, else an embedded catalogue of samples. What clients keep of
+//! them is in files ([`saved`]).
 //!
 //! [`app`] wires the parts together and stops them; [`http`] holds the router and one file a middleware;
 //! [`config`] reads every setting from the environment.
@@ -23,4 +24,5 @@ pub mod keyring;
 pub mod mcp;
 pub mod metrics;
 pub mod peer;
+pub mod saved;
 pub mod transport;

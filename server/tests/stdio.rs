@@ -13,35 +13,50 @@ use crate::{
     support::{DEADLINE, initialize, notification, request, search},
 };
 
-struct Process {
+/// The server as a child process.
+pub(crate) struct Process {
     child: Child,
     stdin: ChildStdin,
     stdout: Lines<BufReader<ChildStdout>>,
 }
 
 fn start(arguments: &[&str]) -> Process {
-    start_with(arguments, &[])
-}
-
-fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Process {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_iam-mcp-server"))
-        .args(arguments)
-        .env_clear()
-        .env("LOG_LEVEL", "DEBUG")
-        .envs(environment.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the binary");
-    let stdin = child.stdin.take().expect("piped");
-    let stdout = BufReader::new(child.stdout.take().expect("piped")).lines();
-    Process { child, stdin, stdout }
+    Process::start(arguments, &[])
 }
 
 impl Process {
-    async fn send(&mut self, message: &Value) {
+    /// With these variables, and none of ours.
+    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_iam-mcp-server"))
+            .args(arguments)
+            .env_clear()
+            .env("LOG_LEVEL", "DEBUG")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary");
+        let stdin = child.stdin.take().expect("piped");
+        let stdout = BufReader::new(child.stdout.take().expect("piped")).lines();
+        Self { child, stdin, stdout }
+    }
+
+    /// The next message.
+    pub(crate) async fn next(&mut self) -> Value {
+        self.line().await.expect("a message")
+    }
+
+    /// Sends a request and reads its answer, which must be the next message.
+    pub(crate) async fn ask(&mut self, request: &Value) -> Value {
+        self.send(request).await;
+        let answer = self.next().await;
+        assert_eq!(answer["id"], request["id"], "{answer}");
+        answer
+    }
+
+    pub(crate) async fn send(&mut self, message: &Value) {
         self.stdin
             .write_all(format!("{message}\n").as_bytes())
             .await
@@ -58,9 +73,7 @@ impl Process {
         assert_eq!(message["jsonrpc"], "2.0", "{line}");
         Some(message)
     }
-}
 
-impl Process {
     fn terminate(&self) {
         let pid = self.child.id().expect("running").to_string();
         let sent = std::process::Command::new("kill").args(["-TERM", &pid]).status();
@@ -165,7 +178,7 @@ async fn a_server_that_is_told_to_end_before_the_conversation_opens_ends_well() 
 #[tokio::test]
 async fn what_a_signal_ends_is_not_answered() {
     let provider = slow_provider().await;
-    let mut process = start_with(
+    let mut process = Process::start(
         &["stdio"],
         &[("RAPIDAPI_BASE_URL", &provider.uri()), ("RAPIDAPI_KEY", "key")],
     );

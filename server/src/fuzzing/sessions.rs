@@ -58,7 +58,12 @@ pub fn resumption(data: &[u8]) {
     );
     let client = serde_json::from_slice::<InitializeRequestParams>(data).ok();
     let version = client.as_ref().map(|client| client.protocol_version.clone());
-    let kept = Resumption { before: *id, client }.seal(&KEYS).expect("sealed");
+    let kept = Resumption {
+        before: *id,
+        client,
+        hears: serde_json::from_slice(data).ok(),
+    };
+    let kept = kept.seal(&KEYS).expect("sealed");
     assert!(kept.len() < 4096, "it stands in a header: {}", kept.len());
     let (_, opened) = Resumption::open(&KEYS, &kept).expect("ours");
     assert_eq!(opened.before, *id);

@@ -27,6 +27,11 @@ pub struct Country {
 }
 
 impl Country {
+    /// All of them, by code.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        COUNTRIES.iter()
+    }
+
     /// The country with this code or one of whose names this is, in any case.
     #[must_use]
     pub fn find(text: &str) -> Option<&'static Self> {

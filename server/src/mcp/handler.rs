@@ -6,27 +6,37 @@ use axum::http::request::Parts;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, DiscoverResult, GetPromptRequestParams,
-        GetPromptResponse, Implementation, ListPromptsResult, ListToolsResult, PaginatedRequestParams,
-        ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
+        ConstString, DiscoverResult, GetPromptRequestParams, GetPromptResponse, Implementation,
+        InitializeRequestParams, InitializeResult, ListPromptsResult, ListResourceTemplatesRequestMethod,
+        ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult, ListToolsResult,
+        PaginatedRequestParams, ProtocolVersion, ReadResourceRequestMethod, ReadResourceRequestParams,
+        ReadResourceResponse, ResourcesCapability, ServerCapabilities, ServerConfig, SubscribeRequestMethod,
+        SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestMethod, UnsubscribeRequestParams,
     },
-    service::RequestContext,
+    service::{RequestContext, SubscriptionContext},
 };
 
 use super::{
+    LIST_TTL_MS, completions,
+    conversation::{self, Client},
     prompts::Prompts,
+    resources::{
+        Resources,
+        saved::SavedJobs,
+        subscriptions::{self, Hears},
+    },
     tools::{Call, Tools},
 };
-use crate::{config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics};
-
-/// How long clients may keep our lists, in milliseconds (2026-07-28 `server/utilities/caching`). They change
-/// only with the version.
-const LIST_TTL_MS: u64 = 3_600_000;
+use crate::{config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics, saved::Saved};
 
 /// What a model is told about the server as a whole.
 const INSTRUCTIONS: &str = "Finds jobs. Call search_jobs with a role, and if wanted a city with its country, \
-or a location as people write it. Postings marked `sample` are invented: say so when you show them. The \
-prompts guide through a market analysis, saving postings, and writing a résumé and a cover letter.";
+or a location as people write it; get_job shows one posting in full. Postings marked `sample` are invented: say so \
+when you show them. The prompts guide through a market analysis, saving postings, and writing a résumé and a cover letter.";
+
+/// The same, where jobs can be saved.
+const INSTRUCTIONS_SAVED: &str = " save_jobs keeps postings for this user, list_saved_jobs shows them.";
 
 /// Which protocol revisions a transport can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,38 +52,56 @@ pub enum Eras {
 pub struct Handler {
     shared: Arc<Shared>,
     eras: Eras,
+    /// The process's one and only client, where there is such.
+    only: Option<Arc<dyn Client>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     tools: Tools,
     prompts: Prompts,
+    resources: Resources,
+    saved: Option<Saved>,
     config: ServerConfig,
     metrics: Metrics,
 }
 
 impl Handler {
-    /// A handler for all eras.
+    /// A handler for all eras; with `saved`, if jobs can be saved.
     #[must_use]
-    pub fn new(names: &NameSettings, jobs: Jobs, metrics: Metrics) -> Self {
-        let capabilities = ServerCapabilities::builder()
+    pub fn new(names: &NameSettings, jobs: Jobs, saved: Option<Saved>, metrics: Metrics) -> Self {
+        let resources = resources(saved.as_ref());
+        let mut capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_prompts()
+            .enable_completions()
             .build();
+        capabilities.resources = (!resources.is_empty()).then(|| {
+            let mut resources = ResourcesCapability::default();
+            resources.subscribe = Some(saved.is_some());
+            resources.list_changed = Some(saved.is_some());
+            resources
+        });
         let identity =
             Implementation::new(names.app.clone(), env!("CARGO_PKG_VERSION")).with_title("IAM job search");
         let config = ServerConfig::new(capabilities)
             .with_server_info(identity)
-            .with_instructions(INSTRUCTIONS);
+            .with_instructions(match &saved {
+                Some(_) => [INSTRUCTIONS, INSTRUCTIONS_SAVED].concat(),
+                None => INSTRUCTIONS.to_owned(),
+            });
         let shared = Shared {
-            tools: Tools::new(jobs),
+            tools: Tools::new(jobs, saved.clone()),
             prompts: Prompts::new(names),
+            resources,
+            saved,
             config,
             metrics,
         };
         Self {
             shared: Arc::new(shared),
             eras: Eras::All,
+            only: None,
         }
     }
 
@@ -82,6 +110,46 @@ impl Handler {
     pub fn serving(mut self, eras: Eras) -> Self {
         self.eras = eras;
         self
+    }
+
+    /// The same handler, for a transport that has one client only, which can be told something at any time.
+    #[must_use]
+    pub fn serving_only(mut self, client: Arc<dyn Client>) -> Self {
+        self.only = Some(client);
+        self
+    }
+
+    /// Has the client of a session that goes on hear what it heard before.
+    pub async fn resubscribe(&self, owner: Principal, client: &Arc<dyn Client>, hears: &Hears) {
+        if let Some(saved) = &self.shared.saved {
+            subscriptions::restore(saved, owner, client, hears).await;
+        }
+    }
+
+    /// Whether clients that opened with `initialize` can be told something between their calls.
+    fn reaches_clients(&self) -> bool {
+        self.only.is_some() || self.eras == Eras::Initialize
+    }
+
+    /// What is needed to tell the client of a request of changes later; the method is unknown where it cannot be.
+    fn subscriber<M: ConstString>(
+        &self,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<(&Saved, Arc<dyn Client>), ErrorData> {
+        self.shared
+            .saved
+            .as_ref()
+            .zip(conversation::client(self.only.as_ref(), context))
+            .ok_or_else(ErrorData::method_not_found::<M>)
+    }
+
+    /// The resources, where there can be any; the method is unknown else, as rmcp has it.
+    fn with_resources<M: ConstString>(&self) -> Result<&Resources, ErrorData> {
+        let resources = &self.shared.resources;
+        if resources.is_empty() {
+            return Err(ErrorData::method_not_found::<M>());
+        }
+        Ok(resources)
     }
 }
 
@@ -95,6 +163,22 @@ impl ServerHandler for Handler {
             Eras::All => ProtocolVersion::KNOWN_VERSIONS,
             Eras::Initialize => ProtocolVersion::known_up_to(&ProtocolVersion::LATEST_WITH_INITIALIZE),
         })
+    }
+
+    /// As rmcp has it, but for what a transport without a way back cannot keep.
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let mut result = self.negotiate_initialize(&request)?;
+        context.peer.set_peer_info(request);
+        if !self.reaches_clients()
+            && let Some(resources) = &mut result.capabilities.resources
+        {
+            *resources = ResourcesCapability::default();
+        }
+        Ok(result)
     }
 
     async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
@@ -133,6 +217,7 @@ impl ServerHandler for Handler {
         let timed = self.shared.metrics.tool_call(tool.name());
         let call = Call {
             arguments: request.arguments.unwrap_or_default(),
+            answers: request.input_responses,
             principal: principal(&context),
             context: &context,
         };
@@ -175,6 +260,102 @@ impl ServerHandler for Handler {
             .map(Into::into)
             .map_err(|error| ErrorData::invalid_params(error.to_string(), None))
     }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        completions::complete(&request, self.shared.saved.as_ref(), principal(&context)).await
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let resources = self.with_resources::<ListResourcesRequestMethod>()?;
+        let principal = principal(&context);
+        // First: what changes meanwhile must not be missed. Clients of 2026-07-28 say when they want to hear.
+        if is_legacy(&context)
+            && let Ok((saved, client)) = self.subscriber::<ListResourcesRequestMethod>(&context)
+        {
+            subscriptions::follow_list(saved, principal, &client).await;
+        }
+        resources.list(cursor(request.as_ref()), principal).await
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        self.with_resources::<ListResourceTemplatesRequestMethod>()?
+            .templates(cursor(request.as_ref()))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        self.with_resources::<ReadResourceRequestMethod>()?
+            .read(&request.uri, principal(&context))
+            .await
+            .map(Into::into)
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let (saved, client) = self.subscriber::<SubscribeRequestMethod>(&context)?;
+        subscriptions::subscribe(saved, principal(&context), &client, &request.uri).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let (_, client) = self.subscriber::<UnsubscribeRequestMethod>(&context)?;
+        subscriptions::unsubscribe(&client, &request.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        self.shared
+            .saved
+            .is_some()
+            .then(|| subscriptions::accepted(requested))
+    }
+
+    async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
+        // Without saved jobs no filter is accepted.
+        let Some(saved) = &self.shared.saved else {
+            return Ok(());
+        };
+        let principal = principal(subscription.request_context());
+        subscriptions::listen(saved, principal, subscription).await
+    }
+}
+
+/// Whether a request is of the era of `initialize`.
+fn is_legacy(context: &RequestContext<RoleServer>) -> bool {
+    context
+        .protocol_version()
+        .is_none_or(|version| version.has_initialize())
+}
+
+fn cursor(request: Option<&PaginatedRequestParams>) -> Option<&str> {
+    request?.cursor.as_deref()
+}
+
+/// Every kind of resource, in the order they are listed.
+fn resources(saved: Option<&Saved>) -> Resources {
+    let saved = saved.map(|saved| Box::new(SavedJobs::new(saved.clone())) as _);
+    Resources::new(saved.into_iter().collect())
 }
 
 /// Whose request it is: over HTTP the token check says so; over stdio there is nobody else.

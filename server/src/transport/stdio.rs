@@ -1,14 +1,17 @@
 //! MCP on stdin and stdout, one message a line; logs go to stderr.
 
+use std::sync::Arc;
+
 use iam_mcp_runtime::shutdown::Shutdown;
 use rmcp::{service::serve_server_with_ct, transport::stdio_pipes};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Settings,
+    config::{Settings, Transport},
     jobs::Jobs,
-    mcp::{Eras, Handler},
+    mcp::{Eras, Handler, conversation::OnlyClient},
     metrics::Metrics,
+    saved::Saved,
 };
 
 /// Why the conversation ended badly.
@@ -40,14 +43,20 @@ impl Error {
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     let (metrics, _) = Metrics::new();
     let jobs = Jobs::new(&settings.jobs, metrics.clone());
-    let handler = Handler::new(&settings.names, jobs, metrics).serving(Eras::All);
-    tracing::info!("speaking MCP on stdin and stdout");
     let soft = shutdown.soft();
+    let saved = Saved::offered(&settings, Transport::Stdio, soft.clone());
+    let client = Arc::new(OnlyClient::default());
+    let handler = Handler::new(&settings.names, jobs, saved, metrics)
+        .serving(Eras::All)
+        .serving_only(Arc::clone(&client) as _);
+    tracing::info!("speaking MCP on stdin and stdout");
     // Not with the signal's own token: rmcp would answer the calls that this ends, to a client that has left. It closes
     // stdin, waits two seconds or so, sends SIGTERM, and may take an answer then for a fault of its own.
     let conversation = async {
         let running = serve_server_with_ct(handler, stdio_pipes(), CancellationToken::new()).await?;
-        Ok(running.waiting().await)
+        let ended = running.waiting().await;
+        client.left();
+        Ok(ended)
     };
     let ended = tokio::select! {
         ended = conversation => ended,

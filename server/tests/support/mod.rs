@@ -1,5 +1,6 @@
 //! A server of one's own, and clients for it.
 
+pub(crate) mod modern;
 pub(crate) mod raw;
 mod replicas;
 mod sse;

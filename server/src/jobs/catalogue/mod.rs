@@ -17,6 +17,12 @@ use super::{Error as JobError, Found, Progress, Provider, job::Job, request::Sea
 const SAMPLES: &str = "These are sample postings by invented companies, to try the server with. For real ones, \
 start the server with RAPIDAPI_KEY set to a key for JSearch, made at https://rapidapi.com.";
 
+/// Common roles: those that there are samples for.
+#[must_use]
+pub fn roles() -> Vec<&'static str> {
+    samples::roles().unwrap_or_default()
+}
+
 /// Why the catalogue cannot be searched. None of it is the caller's fault, or likely.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -87,6 +87,12 @@ pub(super) fn all() -> Result<Vec<Sample>, serde_json::Error> {
     Ok(samples)
 }
 
+/// The roles that there are samples for.
+pub(super) fn roles() -> Result<Vec<&'static str>, serde_json::Error> {
+    let data: Data<'static> = serde_json::from_str(DATA)?;
+    Ok(data.roles.iter().map(|role| role.title).collect())
+}
+
 fn is_hands_on(field: &str) -> bool {
     matches!(field, "health" | "education" | "craft" | "service")
 }

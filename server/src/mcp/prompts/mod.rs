@@ -136,6 +136,13 @@ impl Prompts {
     }
 }
 
+/// Whether the prompt called `prompt` has an argument called `name`; `None` if there is no such prompt.
+#[must_use]
+pub fn has_argument(prompt: &str, name: &str) -> Option<bool> {
+    let prompt = PROMPTS.iter().find(|known| known.name == prompt)?;
+    Some(prompt.arguments.iter().any(|argument| argument.name == name))
+}
+
 fn definition(prompt: &Prompt) -> Definition {
     let arguments = prompt
         .arguments

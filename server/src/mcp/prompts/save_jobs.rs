@@ -65,8 +65,8 @@ variations of the role (synonyms, seniorities, related titles), starting with \"
 5. When you are done, tell me the file's full path and the number of postings, and show a table with title, \
 company, location and link.
 
-Do not shorten, translate or invent anything in the file. If you cannot write files here, say so and show me the \
-JSON instead."
+Do not shorten, translate or invent anything in the file. If you cannot write files here, say so, keep the \
+postings with the tool save_jobs if you have it, and show me the JSON."
     )
 }
 

@@ -1,6 +1,16 @@
 //! The tools, one file each.
 
 mod arguments;
+mod ask_role;
+pub mod get_job;
+mod given_job;
+mod job_ids;
+pub mod list_saved_jobs;
+mod posting;
+mod progress;
+pub mod remove_saved_jobs;
+mod result;
+pub mod save_jobs;
 pub mod schema;
 mod search_answer;
 pub mod search_jobs;
@@ -8,17 +18,19 @@ pub mod search_jobs;
 use futures::future::BoxFuture;
 use rmcp::{
     RoleServer,
-    model::{CallToolResponse, JsonObject, Tool as Definition},
+    model::{CallToolResponse, InputResponses, JsonObject, Tool as Definition},
     service::RequestContext,
 };
 
-use crate::{http::principal::Principal, jobs::Jobs};
+use crate::{http::principal::Principal, jobs::Jobs, saved::Saved};
 
 /// One call of a tool.
 #[derive(Debug)]
 pub struct Call<'a> {
     /// What it is called with.
     pub arguments: JsonObject,
+    /// The client's answers to what it was asked to ask, before this call (2026-07-28, MRTR).
+    pub answers: Option<InputResponses>,
     /// On whose behalf.
     pub principal: Principal,
     /// The request: its client, its progress token, its end.
@@ -43,10 +55,19 @@ pub trait Tool: std::fmt::Debug + Send + Sync {
 pub struct Tools(Vec<Box<dyn Tool>>);
 
 impl Tools {
-    /// The tools, on top of a job search.
+    /// The tools, on top of a job search; those for saved jobs too, if jobs can be saved.
     #[must_use]
-    pub fn new(jobs: Jobs) -> Self {
-        Self(vec![Box::new(search_jobs::SearchJobs::new(jobs))])
+    pub fn new(jobs: Jobs, saved: Option<Saved>) -> Self {
+        let mut tools: Vec<Box<dyn Tool>> = vec![
+            Box::new(search_jobs::SearchJobs::new(jobs.clone())),
+            Box::new(get_job::GetJob::new(jobs.clone(), saved.clone())),
+        ];
+        if let Some(saved) = saved {
+            tools.push(Box::new(save_jobs::SaveJobs::new(jobs, saved.clone())));
+            tools.push(Box::new(list_saved_jobs::ListSavedJobs::new(saved.clone())));
+            tools.push(Box::new(remove_saved_jobs::RemoveSavedJobs::new(saved)));
+        }
+        Self(tools)
     }
 
     /// The tool called `name`.

@@ -1,13 +1,18 @@
 //! `search_jobs`: the tool that everything else is for.
 
 use futures::{FutureExt as _, future::BoxFuture};
-use rmcp::model::{
-    CallToolResponse, CallToolResult, ContentBlock, JsonObject, Tool as Definition, ToolAnnotations,
+use rmcp::{
+    RoleServer,
+    model::{CallToolResponse, CallToolResult, Tool as Definition, ToolAnnotations},
+    service::RequestContext,
 };
 
 use super::{
     Call, Tool,
-    arguments::{self, Arguments},
+    arguments::{self, Arguments, Parsed},
+    ask_role::{self, Asked},
+    progress,
+    result::{answer, failed},
     schema,
     search_answer::Answer,
 };
@@ -41,36 +46,42 @@ impl SearchJobs {
         Self { jobs, definition }
     }
 
-    async fn search(&self, arguments: JsonObject) -> CallToolResult {
-        let parsed = match arguments::parse(&arguments) {
-            Ok(parsed) => parsed,
-            Err(error) => return failed(error.to_string()),
+    async fn call(&self, mut call: Call<'_>) -> CallToolResponse {
+        let mut parsed = arguments::parse(&call.arguments);
+        if parsed == Err(arguments::Error::NoRole) {
+            parsed = match ask_role::ask(&call).await {
+                Asked::Role(role) => {
+                    call.arguments.insert("role".to_owned(), role.into());
+                    arguments::parse(&call.arguments)
+                }
+                Asked::First(question) => return question.into(),
+                Asked::No(refusal) => return failed(refusal.to_string()).into(),
+            };
+        }
+        match parsed {
+            Ok(parsed) => self.search(&parsed, call.context).await.into(),
+            Err(error) => failed(error.to_string()).into(),
+        }
+    }
+
+    async fn search(&self, parsed: &Parsed, context: &RequestContext<RoleServer>) -> CallToolResult {
+        let found = match progress::wanted(context, parsed.request.pages) {
+            None => self.jobs.search(&parsed.request, &()).await,
+            Some(told) => {
+                told.during(async |pages| self.jobs.search(&parsed.request, pages).await)
+                    .await
+            }
         };
-        let found = match self.jobs.search(&parsed.request, &()).await {
+        let found = match found {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(cause = error.category(), "job search failed");
                 return failed(error.to_string());
             }
         };
-        let answer = Answer::new(found, &parsed);
-        let text = answer.text(&parsed.request);
-        match serde_json::to_value(&answer) {
-            Ok(value) => {
-                let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
-                result.structured_content = Some(value);
-                result
-            }
-            Err(error) => {
-                tracing::error!(%error, "an answer could not be written");
-                failed("The jobs that were found could not be written down; try again.".to_owned())
-            }
-        }
+        let structured = Answer::new(found, parsed);
+        answer(structured.text(&parsed.request), &structured)
     }
-}
-
-fn failed(text: String) -> CallToolResult {
-    CallToolResult::error(vec![ContentBlock::text(text)])
 }
 
 impl Tool for SearchJobs {
@@ -83,6 +94,6 @@ impl Tool for SearchJobs {
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, CallToolResponse> {
-        self.search(call.arguments).map(CallToolResponse::from).boxed()
+        SearchJobs::call(self, call).boxed()
     }
 }

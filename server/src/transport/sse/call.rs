@@ -11,10 +11,33 @@ use rmcp::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    asks::Asks,
+    registry::Sessions,
     session::{Call, Refused, Session},
     stream::event_with_id,
 };
 use crate::mcp::Serves;
+
+/// What an answer's event has as its id, for the client to go on with the session.
+#[derive(Debug)]
+pub enum Kept {
+    /// This.
+    Now(String),
+    /// What is right once the request was served.
+    Then(Arc<Sessions>),
+}
+
+impl Kept {
+    fn id(self, session: &Session) -> Option<String> {
+        match self {
+            Self::Now(id) => Some(id),
+            Self::Then(sessions) => {
+                let client = session.client();
+                sessions.keep(session.id(), Some(&client), session.heard()).ok()
+            }
+        }
+    }
+}
 
 /// Serves `request`; its progress and its answer go to the session's stream, the answer with the event id
 /// `kept`, if there is one.
@@ -25,7 +48,7 @@ pub fn start(
     handler: impl Serves,
     session: &Arc<Session>,
     request: JsonRpcRequest<ClientRequest>,
-    kept: Option<String>,
+    kept: Option<Kept>,
 ) -> Result<(), Refused> {
     let call = Arc::new(session.begin(request.id.clone())?);
     let client = session.client();
@@ -34,6 +57,7 @@ pub fn start(
         request: Some(JsonRpcMessage::Request(request)),
         call,
         kept,
+        asks: None,
         answered: CancellationToken::new(),
     };
     let running = serve_directly_with_ct(handler, transport, Some(client), cancelled);
@@ -45,11 +69,14 @@ pub fn start(
     Ok(())
 }
 
-/// A transport with one message in it, which closes behind the answer.
+/// A transport with one message in it, which closes behind the answer. Besides, it takes the client's answers to what
+/// the call asks.
 struct OneCall {
     request: Option<ClientJsonRpcMessage>,
     call: Arc<Call>,
-    kept: Option<String>,
+    kept: Option<Kept>,
+    /// Made when the call asks something, which hardly any does.
+    asks: Option<Asks>,
     answered: CancellationToken,
 }
 
@@ -63,11 +90,21 @@ impl Transport<RoleServer> for OneCall {
 
     fn send(
         &mut self,
-        message: ServerJsonRpcMessage,
+        mut message: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Unwanted>> + Send + 'static {
+        if matches!(message, JsonRpcMessage::Request(_)) {
+            self.asks
+                .get_or_insert_with(|| Asks::new(Arc::clone(self.call.session())));
+        }
+        if let Some(asks) = &mut self.asks {
+            asks.number(&mut message);
+        }
         let answers = matches!(message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_));
         // Written out at once: what waits for a slow reader is bytes, not trees of values.
-        let kept = self.kept.take_if(|_| answers);
+        let kept = self
+            .kept
+            .take_if(|_| answers)
+            .and_then(|kept| kept.id(self.call.session()));
         let written =
             serde_json::to_string(&message).map(|json| event_with_id("message", &json, kept.as_deref()));
         let (call, answered) = (Arc::clone(&self.call), self.answered.clone());
@@ -97,8 +134,14 @@ impl Transport<RoleServer> for OneCall {
         if let Some(request) = self.request.take() {
             return Some(request);
         }
-        self.answered.cancelled().await;
-        None
+        let Some(asks) = &mut self.asks else {
+            self.answered.cancelled().await;
+            return None;
+        };
+        tokio::select! {
+            () = self.answered.cancelled() => None,
+            answer = asks.next() => answer,
+        }
     }
 
     fn close(&mut self) -> impl Future<Output = Result<(), Unwanted>> + Send {

@@ -7,6 +7,7 @@
 //! another one is passed on ([`crate::peer`]). A client whose stream ended goes on over a new one
 //! ([`resumption`]), on any replica, and what it sent in between goes after it ([`departed`]).
 
+mod asks;
 pub mod call;
 pub mod departed;
 pub mod registry;
@@ -16,7 +17,7 @@ pub mod session;
 pub mod session_id;
 pub mod stream;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::{
     body::Body,
@@ -32,6 +33,7 @@ use rmcp::model::{
 
 pub use self::sealed::NoRandom;
 use self::{
+    call::Kept,
     registry::{FindError, Found, Opening, Place, Sessions},
     resumption::Resumption,
     session::{Refused, Session},
@@ -44,7 +46,10 @@ use crate::{
         principal::Principal,
         refusal::{Refusal, RefusalCode},
     },
-    mcp::{Eras, Handler, Serves},
+    mcp::{
+        Eras, Handler, Serves,
+        conversation::{Client, Conversation},
+    },
     metrics::Metrics,
     peer::pool::{Error, Forwarded, Peers},
 };
@@ -129,15 +134,16 @@ impl<H: Serves> Sse<H> {
             .and_then(|kept| Resumption::open(self.sessions.keys(), kept))
             .filter(|(_, resumption)| resumption.before.principal == principal);
         let before = kept.as_ref().map(|(key, kept)| (Arc::clone(key), kept.before));
-        let client = match kept {
-            Some((_, kept)) => kept.client,
-            None => version.map(client_of),
+        let (client, hears) = match kept {
+            Some((_, kept)) => (kept.client, kept.hears),
+            None => (version.map(client_of), None),
         };
         let returns = before.is_some() || client.is_some();
         let opening = Opening {
             base,
             principal,
             client,
+            hears: hears.clone(),
             returns,
         };
         let opened = match self.sessions.open(opening) {
@@ -145,6 +151,13 @@ impl<H: Serves> Sse<H> {
             Err(_) if returns => return event_stream(Body::from(COME_AGAIN)),
             Err(error) => return Refusal::unavailable(error.to_string()).into(),
         };
+        if let Some((hears, session)) = hears.zip(opened.session.upgrade()) {
+            let handler = self.handler.clone();
+            tokio::spawn(async move {
+                let client: Arc<dyn Client> = session;
+                handler.resubscribe(principal, &client, &hears).await;
+            });
+        }
         if let Some((key, before)) = before {
             let (sessions, peers, now) = (Arc::clone(&self.sessions), self.peers.clone(), opened.id);
             // Beside the answer: the replica may be gone.
@@ -221,7 +234,16 @@ impl<H: Serves> Sse<H> {
         head: &Parts,
         body: &Bytes,
     ) -> Delivered {
-        match self.sessions.find(session, principal).await {
+        let mut found = self.sessions.find(session, principal).await;
+        if let Ok(Found::Asking(asking)) = &found {
+            if serde_json::from_slice(body).is_ok_and(|message| asking.waiting().answer(message)) {
+                return Delivered::Answer(accepted());
+            }
+            found = self.sessions.follow(session, principal).await;
+        }
+        match found {
+            // Taken care of above.
+            Ok(Found::Asking(_)) => Delivered::Answer(not_here(FindError::Ended).into()),
             Ok(Found::Session(session)) => Delivered::Answer(self.take(&session, head, body)),
             Ok(Found::WentOn(now)) => Delivered::WentOn(now),
             Err(error) => Delivered::Answer(not_here(error).into()),
@@ -238,10 +260,18 @@ impl<H: Serves> Sse<H> {
                 if let ClientRequest::InitializeRequest(initialize) = &request.request {
                     session.initialize(&self.handler, initialize.params.clone());
                     // From here on the client need not say it again.
-                    kept = self.sessions.keep(session.id(), Some(&session.client())).ok();
+                    let client = session.client();
+                    let id = self.sessions.keep(session.id(), Some(&client), session.heard());
+                    kept = id.ok().map(Kept::Now);
                 }
                 let id = request.id.clone();
-                request.request.extensions_mut().insert(head.clone());
+                let extensions = request.request.extensions_mut();
+                extensions.insert(with_principal(head, session));
+                if subscribes(&request.request) {
+                    kept = Some(Kept::Then(Arc::clone(&self.sessions)));
+                    let client: Weak<dyn Client> = Arc::downgrade(session) as _;
+                    request.request.extensions_mut().insert(Conversation(client));
+                }
                 match call::start(self.handler.clone(), session, request, kept) {
                     Ok(()) => accepted(),
                     Err(refused) => refuse(refused).with_id(id).into(),
@@ -255,8 +285,11 @@ impl<H: Serves> Sse<H> {
                 }
                 accepted()
             }
-            // We ask clients nothing, so there is nothing to answer; older clients send some all the same.
-            ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_) => accepted(),
+            answer @ (ClientJsonRpcMessage::Response(_) | ClientJsonRpcMessage::Error(_)) => {
+                // Where nobody waits for it, it is late, or to nothing that we asked: older clients send such.
+                session.waiting().answer(answer);
+                accepted()
+            }
         }
     }
 }
@@ -284,6 +317,26 @@ fn not_carried() -> Refusal {
             "streams are for protocol versions up to {}; later ones are at /mcp",
             ProtocolVersion::LATEST_WITH_INITIALIZE.as_str()
         ),
+    )
+}
+
+/// What came with a message, as the handler reads it. From another replica it comes without its principal, which
+/// is the session's.
+fn with_principal(head: &Parts, session: &Session) -> Parts {
+    let mut head = head.clone();
+    if head.extensions.get::<Principal>().is_none() {
+        head.extensions.insert(session.id().principal);
+    }
+    head
+}
+
+/// Whether the client may be told something later on account of this request.
+fn subscribes(request: &ClientRequest) -> bool {
+    matches!(
+        request,
+        ClientRequest::ListResourcesRequest(_)
+            | ClientRequest::SubscribeRequest(_)
+            | ClientRequest::UnsubscribeRequest(_)
     )
 }
 

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     http::principal::Principal,
     keyring::{Key, KeyRing},
+    mcp::resources::subscriptions::Hears,
     metrics::Metrics,
 };
 
@@ -57,6 +58,8 @@ pub struct Opening<'a> {
     pub principal: Principal,
     /// What the client said of itself, where it is known already.
     pub client: Option<InitializeRequestParams>,
+    /// What it wants to hear of, where that is known.
+    pub hears: Option<Hears>,
     /// Whether it goes on with a session that it had.
     pub returns: bool,
 }
@@ -68,6 +71,8 @@ pub struct Opened {
     pub stream: EventStream,
     /// Its id, sealed.
     pub id: String,
+    /// Itself.
+    pub session: Weak<Session>,
 }
 
 /// Where a session is.
@@ -84,6 +89,8 @@ pub enum Place {
 pub enum Found {
     /// It is open.
     Session(Arc<Session>),
+    /// It takes nothing new, but a call of it waits for an answer of the client.
+    Asking(Arc<Session>),
     /// Its client has gone on with it, under this id.
     WentOn(Arc<str>),
 }
@@ -173,9 +180,9 @@ impl Sessions {
     pub fn open(self: &Arc<Self>, opening: Opening<'_>) -> Result<Opened, OpenError> {
         let id = SessionId::new(self.owner, opening.principal)?;
         let sealed = id.seal(&self.keys)?;
-        let kept = self.keep(&id, opening.client.as_ref())?;
+        let kept = self.keep(&id, opening.client.as_ref(), opening.hears)?;
         let end = Arc::<End>::default();
-        let (session, events) = Session::new(id, opening.client, Arc::clone(&end), self.metrics.clone());
+        let (opened, events) = Session::new(id, opening.client, Arc::clone(&end), self.metrics.clone());
         {
             let mut table = self.table.lock();
             if table.closed {
@@ -184,7 +191,7 @@ impl Sessions {
             if table.open.len() >= self.limit {
                 return Err(OpenError::Full);
             }
-            table.open.insert(id.session, session);
+            table.open.insert(id.session, Arc::clone(&opened));
         }
         self.metrics.sse.opened.inc();
         self.metrics.sse.streams.inc();
@@ -200,6 +207,7 @@ impl Sessions {
         Ok(Opened {
             stream: EventStream::new(&endpoint, &kept, events, lease),
             id: sealed,
+            session: Arc::downgrade(&opened),
         })
     }
 
@@ -207,10 +215,16 @@ impl Sessions {
     ///
     /// # Errors
     /// When the system has no random numbers.
-    pub fn keep(&self, id: &SessionId, client: Option<&InitializeRequestParams>) -> Result<String, NoRandom> {
+    pub fn keep(
+        &self,
+        id: &SessionId,
+        client: Option<&InitializeRequestParams>,
+        hears: Option<Hears>,
+    ) -> Result<String, NoRandom> {
         Resumption {
             before: *id,
             client: client.cloned(),
+            hears,
         }
         .seal(&self.keys)
     }
@@ -239,7 +253,15 @@ impl Sessions {
     /// # Errors
     /// When there is none; counted by cause.
     pub async fn find(&self, session: &SessionKey, principal: Principal) -> Result<Found, FindError> {
-        let open = self.table.lock().open.get(session).cloned();
+        let (open, asking) = {
+            let table = self.table.lock();
+            let open = table.open.get(session).cloned();
+            let asking = table.leaving.iter().filter_map(Weak::upgrade).find(|leaving| {
+                let id = leaving.id();
+                id.session == *session && id.principal == principal && !leaving.waiting().is_empty()
+            });
+            (open, asking)
+        };
         if let Some(open) = open.filter(|open| open.id().principal == principal) {
             if !open.end().token().is_cancelled() {
                 return Ok(Found::Session(open));
@@ -247,7 +269,17 @@ impl Sessions {
             // Its connection may still be there, with nobody who reads it.
             let cause = open.end().cause();
             self.release(&[*session], cause);
+        } else if let Some(asking) = asking {
+            return Ok(Found::Asking(asking));
         }
+        self.follow(session, principal).await
+    }
+
+    /// Where the client of a session of this process went on, which takes a moment.
+    ///
+    /// # Errors
+    /// When it did not; counted by cause.
+    pub async fn follow(&self, session: &SessionKey, principal: Principal) -> Result<Found, FindError> {
         if self.started.elapsed() < YOUNG {
             self.departed.left(session, principal);
         }
@@ -420,6 +452,7 @@ pub(super) mod tests {
             base: "",
             principal: Principal::ANONYMOUS,
             client: None,
+            hears: None,
             returns: false,
         }
     }

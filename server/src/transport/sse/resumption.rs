@@ -1,24 +1,29 @@
 //! What a client needs to go on with a session over a new stream, on any replica.
 //!
 //! It comes to the client as the `id` of events, which an `EventSource` sends back as `Last-Event-ID` when it
-//! connects again by itself. Inside stands the session's id and what the client said in `initialize`, sealed:
-//! nothing is stored, and the client need not say it again.
+//! connects again by itself. Inside stands the session's id, what the client said in `initialize`, and what it wants
+//! to hear of, sealed: nothing is stored, and the client need not say it again.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use rmcp::model::InitializeRequestParams;
+use serde::{Deserialize, Serialize};
 
 use super::{
     sealed::{self, NoRandom},
     session_id::SessionId,
 };
-use crate::keyring::{Key, KeyRing};
+use crate::{
+    keyring::{Key, KeyRing},
+    mcp::resources::subscriptions::Hears,
+};
 
 /// The format that follows, authenticated with it.
 const VERSION: u8 = 1;
 
 /// The most that is kept of what a client said of itself, in bytes of JSON: the id stands in a header, and
-/// proxies take 8 kB of those. Of a client that says more, only the protocol version is kept.
+/// proxies take 8 kB of those. Of a client that says more, what it wants to hear of goes first, and then all but the
+/// protocol version.
 const CLIENT_BYTES: usize = 2048;
 
 /// A session that can be gone on with.
@@ -28,6 +33,17 @@ pub struct Resumption {
     pub before: SessionId,
     /// What the client said of itself, with the version that was negotiated; `None` before `initialize`.
     pub client: Option<InitializeRequestParams>,
+    /// What it wants to hear of, if anything.
+    pub hears: Option<Hears>,
+}
+
+/// What is kept of a client. A replica of a release before knows the first part only, and reads it.
+#[derive(Serialize, Deserialize)]
+struct Kept<'a> {
+    #[serde(flatten)]
+    client: Cow<'a, InitializeRequestParams>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hears: Option<Cow<'a, Hears>>,
 }
 
 impl Resumption {
@@ -38,7 +54,7 @@ impl Resumption {
     pub fn seal(&self, keys: &KeyRing) -> Result<String, NoRandom> {
         let mut text = self.before.text();
         if let Some(client) = &self.client {
-            text.extend(compact(client));
+            text.extend(compact(client, self.hears.as_ref()));
         }
         sealed::seal(&keys.keys().sealing().resumption, VERSION, text)
     }
@@ -49,27 +65,33 @@ impl Resumption {
         let most = SessionId::TEXT_LEN + CLIENT_BYTES;
         let (key, text) = sealed::open(&keys.keys(), |key| &key.resumption, VERSION, most, kept)?;
         let before = SessionId::from_text(&text).filter(|id| !id.expired())?;
-        let client = text
+        let kept: Option<Kept<'_>> = text
             .get(SessionId::TEXT_LEN..)
             .and_then(|json| serde_json::from_slice(json).ok());
-        Some((key, Self { before, client }))
+        let (client, hears) = kept.map(|kept| (kept.client, kept.hears)).unzip();
+        let resumption = Self {
+            before,
+            client: client.map(Cow::into_owned),
+            hears: hears.flatten().map(Cow::into_owned),
+        };
+        Some((key, resumption))
     }
 }
 
-fn compact(client: &InitializeRequestParams) -> Vec<u8> {
-    let whole = serde_json::to_vec(client).unwrap_or_default();
-    if whole.len() <= CLIENT_BYTES {
-        return whole;
-    }
+fn compact(client: &InitializeRequestParams, hears: Option<&Hears>) -> Vec<u8> {
     let mut little = InitializeRequestParams::default();
     little.protocol_version = client.protocol_version.clone();
-    let little = serde_json::to_vec(&little).unwrap_or_default();
-    // Versions that were negotiated are short; one that was not is not kept, lest nothing could be read again.
-    if little.len() <= CLIENT_BYTES {
-        little
-    } else {
-        Vec::new()
-    }
+    [(client, hears), (client, None), (&little, None)]
+        .into_iter()
+        .map(|(client, hears)| {
+            let kept = Kept {
+                client: Cow::Borrowed(client),
+                hears: hears.map(Cow::Borrowed),
+            };
+            serde_json::to_vec(&kept).unwrap_or_default()
+        })
+        .find(|kept| kept.len() <= CLIENT_BYTES)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -90,7 +112,29 @@ mod tests {
         Resumption {
             before: SessionId::new(owner, Principal::ANONYMOUS).expect("an id"),
             client: Some(client),
+            hears: None,
         }
+    }
+
+    fn hears(count: usize) -> Hears {
+        Hears {
+            list: true,
+            uris: (0..count)
+                .map(|number| format!("jobs://saved/{number:040}"))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn of_one_that_hears_too_much_what_it_said_is_kept() {
+        let keys = KeyRing::random().expect("a key");
+        let said = Resumption {
+            hears: Some(hears(100)),
+            ..resumption("a listener")
+        };
+        let kept = said.seal(&keys).expect("sealed");
+        let (_, read) = Resumption::open(&keys, &kept).expect("ours");
+        assert_eq!((read.client, read.hears), (said.client, None));
     }
 
     #[test]
@@ -101,6 +145,10 @@ mod tests {
             Resumption {
                 client: None,
                 ..resumption("")
+            },
+            Resumption {
+                hears: Some(hears(3)),
+                ..resumption("a listener")
             },
         ] {
             let kept = said.seal(&keys).expect("sealed");

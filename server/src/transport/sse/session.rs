@@ -10,22 +10,28 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::{FutureExt as _, future::BoxFuture};
 use parking_lot::Mutex;
 use rmcp::{
     ServerHandler,
     model::{
         ClientCapabilities, ErrorCode, ErrorData, Implementation, InitializeRequestParams, JsonRpcError,
-        ProtocolVersion, RequestId,
+        ProtocolVersion, RequestId, ServerJsonRpcMessage, ServerNotification,
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    asks::Waiting,
     session_id::{SessionId, unix_now},
     stream::event,
 };
-use crate::metrics::Metrics;
+use crate::{
+    mcp::{conversation::Client, resources::subscriptions::Hears},
+    metrics::Metrics,
+    saved::Listener,
+};
 
 /// Events waiting for the client to read.
 pub(super) const BACKLOG: usize = 16;
@@ -103,8 +109,11 @@ pub struct Session {
     id: SessionId,
     outbox: mpsc::Sender<Bytes>,
     calls: Mutex<HashMap<RequestId, CancellationToken>>,
+    waiting: Waiting,
     client: OnceLock<Box<InitializeRequestParams>>,
     end: Arc<End>,
+    /// What it hears of saved jobs, once it wanted to.
+    hears: OnceCell<Listener>,
     /// When a call last began or ended, in seconds since 1970.
     active: AtomicU64,
     metrics: Metrics,
@@ -156,8 +165,10 @@ impl Session {
             id,
             outbox,
             calls: Mutex::default(),
+            waiting: Waiting::default(),
             client: client.map_or_else(OnceLock::new, |client| OnceLock::from(Box::new(client))),
             end,
+            hears: OnceCell::new(),
             active: AtomicU64::new(unix_now()),
             metrics,
         };
@@ -253,16 +264,44 @@ impl Session {
         })
     }
 
+    /// What its client wants to hear of, if anything.
+    #[must_use]
+    pub fn heard(&self) -> Option<Hears> {
+        self.hears.get().map(|listener| listener.wants().into())
+    }
+
+    /// What its calls asked the client.
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    /// Puts an event on the stream, waiting for room if need be; false if it will never get there, because `until`
+    /// came first, the stream is gone, or nobody reads it.
+    async fn post(&self, event: Bytes, until: &CancellationToken) -> bool {
+        tokio::select! {
+            biased;
+            () = until.cancelled() => false,
+            sent = tokio::time::timeout(STALL_LIMIT, self.outbox.send(event)) => {
+                if sent.is_err() {
+                    self.end.now(Ended::Stalled);
+                } else if self.outbox.capacity() == 0 {
+                    self.watch_reader();
+                }
+                matches!(sent, Ok(Ok(())))
+            }
+        }
+    }
+
     /// Ends the session if its stream is full and stays so. Further requests are refused then, so no other event
     /// waits, whose time would run out.
-    fn watch_reader(self: &Arc<Self>) {
-        let session = Arc::clone(self);
+    fn watch_reader(&self) {
+        let (end, outbox) = (Arc::clone(&self.end), self.outbox.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = session.end.token().cancelled() => {}
-                room = tokio::time::timeout(STALL_LIMIT, session.outbox.reserve()) => {
+                () = end.token().cancelled() => {}
+                room = tokio::time::timeout(STALL_LIMIT, outbox.reserve()) => {
                     if room.is_err() {
-                        session.end.now(Ended::Stalled);
+                        end.now(Ended::Stalled);
                     }
                 }
             }
@@ -287,6 +326,12 @@ pub struct Call {
 }
 
 impl Call {
+    /// Whose call it is.
+    #[must_use]
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
     /// Cancelled when the client cancels the call, or the session ends.
     #[must_use]
     pub fn token(&self) -> &CancellationToken {
@@ -303,18 +348,31 @@ impl Call {
 
     /// Puts an event on the stream, waiting for room if need be; false if it will never get there.
     pub async fn send(&self, event: Bytes) -> bool {
-        tokio::select! {
-            biased;
-            () = self.token.cancelled() => false,
-            sent = tokio::time::timeout(STALL_LIMIT, self.session.outbox.send(event)) => {
-                if sent.is_err() {
-                    self.session.end.now(Ended::Stalled);
-                } else if self.session.outbox.capacity() == 0 {
-                    self.session.watch_reader();
+        self.session.post(event, &self.token).await
+    }
+}
+
+impl Client for Session {
+    fn tell(&self, notification: ServerNotification) -> BoxFuture<'_, bool> {
+        async move {
+            let message = ServerJsonRpcMessage::notification(notification);
+            match serde_json::to_string(&message) {
+                Ok(json) => self.post(event("message", &json), &self.end.token).await,
+                Err(error) => {
+                    tracing::error!(%error, "a message could not be written");
+                    false
                 }
-                matches!(sent, Ok(Ok(())))
             }
         }
+        .boxed()
+    }
+
+    fn ended(&self) -> CancellationToken {
+        self.end.token.clone()
+    }
+
+    fn hears(&self) -> &OnceCell<Listener> {
+        &self.hears
     }
 }
 
