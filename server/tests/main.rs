@@ -12,6 +12,7 @@
 mod support;
 
 mod access;
+mod apps;
 mod auth;
 mod cancellation;
 mod drain;

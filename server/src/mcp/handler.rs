@@ -7,13 +7,15 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, DiscoverResult, GetPromptRequestParams,
-        GetPromptResponse, Implementation, ListPromptsResult, ListToolsResult, PaginatedRequestParams,
-        ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+        GetPromptResponse, Implementation, ListPromptsResult, ListResourcesResult, ListToolsResult,
+        PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
+        ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
 
 use super::{
+    apps,
     prompts::Prompts,
     tools::{Call, Tools},
 };
@@ -59,6 +61,8 @@ impl Handler {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_prompts()
+            .enable_resources()
+            .enable_extensions_with(apps::extensions())
             .build();
         let identity =
             Implementation::new(names.app.clone(), env!("CARGO_PKG_VERSION")).with_title("IAM job search");
@@ -149,6 +153,26 @@ impl ServerHandler for Handler {
             _ => "ok",
         });
         Ok(result)
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Ok(ListResourcesResult::with_all_items(apps::resources())
+            .with_ttl_ms(LIST_TTL_MS)
+            .with_cache_scope(CacheScope::Public))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        apps::read(&request.uri).map(Into::into).ok_or_else(|| {
+            ErrorData::resource_not_found(format!("there is no resource {:?}", request.uri), None)
+        })
     }
 
     async fn list_prompts(

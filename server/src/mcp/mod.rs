@@ -1,5 +1,6 @@
 //! What is served: one tool and five prompts, by a handler that holds no state of any client.
 
+pub mod apps;
 pub mod handler;
 pub mod prompts;
 pub mod tools;
