@@ -130,7 +130,10 @@
 
   function showResult(result) {
     const content = Array.isArray(result?.content) ? result.content : [];
-    const said = content.map((block) => text(block?.text)).filter(Boolean).join("\n");
+    const said = content
+      .map((block) => text(block?.text))
+      .filter(Boolean)
+      .join("\n");
     const found = result?.structuredContent;
     if (result?.isError) {
       showState("The search failed", said || "The server did not say why.", true);
@@ -201,7 +204,10 @@
     paragraph.id = `description-${index}`;
     made.append(paragraph);
     if (letters.length <= SHORT * 1.2) return null;
-    const start = letters.slice(0, SHORT).join("").replace(/\s+\S*$/, "");
+    const start = letters
+      .slice(0, SHORT)
+      .join("")
+      .replace(/\s+\S*$/, "");
     const button = element("button", "", "More");
     button.type = "button";
     button.setAttribute("aria-controls", paragraph.id);
@@ -238,7 +244,10 @@
     link.addEventListener("click", async (event) => {
       if (!canOpenLinks) return;
       event.preventDefault();
-      const opened = await ask("ui/open-link", { url: url.href }).then((result) => !result.isError, () => false);
+      const opened = await ask("ui/open-link", { url: url.href }).then(
+        (result) => !result.isError,
+        () => false,
+      );
       // Without its own window the view cannot open it either: the address can be copied.
       if (opened) return;
       const instead = element("span", "note", `Not opened by this app: ${url.href}`);
