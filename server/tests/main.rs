@@ -15,6 +15,8 @@ mod access;
 mod apps;
 mod auth;
 mod cancellation;
+mod command_health;
+mod command_search;
 mod drain;
 mod limits;
 mod modern;

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::support::{DEADLINE, client};
 
-fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+pub(crate) fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_iam-mcp-server"));
     command
         .args(arguments)
@@ -23,7 +23,7 @@ fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     command
 }
 
-async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+pub(crate) async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let output = command(arguments, environment).output();
     tokio::time::timeout(DEADLINE, output)
         .await
@@ -102,7 +102,7 @@ async fn a_port_that_is_taken_is_said_to_be() {
 }
 
 /// A server that serves, and where.
-async fn serving(environment: &[(&str, &str)]) -> (Child, String) {
+pub(crate) async fn serving(environment: &[(&str, &str)]) -> (Child, String) {
     let all = [
         &[("PORT", "0"), ("ADMIN_PORT", "0"), ("MCP_TRANSPORT", "sse")],
         environment,

@@ -1,6 +1,6 @@
 //! The tools, one file each.
 
-mod arguments;
+pub(crate) mod arguments;
 pub mod schema;
 mod search_answer;
 pub mod search_jobs;
@@ -12,6 +12,7 @@ use rmcp::{
     service::RequestContext,
 };
 
+pub(crate) use self::search_answer::Answer;
 use crate::{http::principal::Principal, jobs::Jobs};
 
 /// One call of a tool.
