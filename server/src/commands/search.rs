@@ -112,9 +112,6 @@ pub enum Error {
     /// No job board answered.
     #[error(transparent)]
     Search(#[from] jobs::Error),
-    /// The answer has no JSON.
-    #[error("the answer cannot be written: {0}")]
-    Json(#[from] serde_json::Error),
     /// The reader is gone, or the disk is full.
     #[error("the answer cannot be written: {0}")]
     Output(#[from] io::Error),
@@ -127,7 +124,6 @@ impl Error {
         match self {
             Self::Arguments(_) => "arguments",
             Self::Search(error) => error.category(),
-            Self::Json(_) => "json",
             Self::Output(_) => "output",
         }
     }
@@ -138,7 +134,7 @@ impl Error {
             Self::Arguments(_) => ExitCode::from(2),
             // `search | head -1` has what it wanted.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Self::Search(_) | Self::Json(_) | Self::Output(_) => ExitCode::FAILURE,
+            Self::Search(_) | Self::Output(_) => ExitCode::FAILURE,
         }
     }
 }
