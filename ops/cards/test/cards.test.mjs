@@ -259,6 +259,22 @@ for (const link of [
   });
 }
 
+inWindow("the addresses in a note can be followed", {}, async ({ show, view, page, received }) => {
+  const result = jobWithLink("");
+  result.structuredContent.note =
+    "Postings by Example Jobs (https://example.org/jobs?a=1). <b>Terms</b>: http://example.org/terms.";
+  await show({ result });
+  const links = view.locator("#message").getByRole("link");
+  assert.deepEqual(await links.evaluateAll((all) => all.map((link) => [link.textContent, link.href])), [
+    ["https://example.org/jobs?a=1", "https://example.org/jobs?a=1"],
+    ["http://example.org/terms", "http://example.org/terms"],
+  ]);
+  assert.equal(await view.locator("#message").innerText(), result.structuredContent.note);
+  await links.first().click();
+  await page.waitForFunction(() => window.received.some(({ method }) => method === "ui/open-link"));
+  assert.equal((await received("ui/open-link"))[0].params.url, "https://example.org/jobs?a=1");
+});
+
 inWindow("no job: it says so, and what to try", { server: () => board }, async ({ show, view }) => {
   await show({ arguments: { role: "nothing", location: "Oslo" } });
   await view.getByRole("heading", { name: "No job found for “nothing” in Oslo" }).waitFor();

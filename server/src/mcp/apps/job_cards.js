@@ -113,7 +113,7 @@
   function showState(title, detail, failed = false) {
     view.classList.toggle("failed", failed);
     heading.textContent = title;
-    message.textContent = detail;
+    message.replaceChildren(...linked(detail));
     message.hidden = !detail;
     cards.replaceChildren();
     cards.hidden = true;
@@ -236,11 +236,16 @@
   function apply(job, title) {
     const url = webAddress(text(job.apply_link));
     if (!url) return element("span", "note", "No web address to apply at");
-    const link = element("a", "", `Apply at ${url.hostname}`);
+    const link = anchor(url, `Apply at ${url.hostname}`);
+    link.setAttribute("aria-label", `${link.textContent}: ${title.textContent}`);
+    return link;
+  }
+
+  function anchor(url, label) {
+    const link = element("a", "", label);
     link.href = url.href;
     link.target = "_blank";
     link.rel = "noopener noreferrer";
-    link.setAttribute("aria-label", `${link.textContent}: ${title.textContent}`);
     link.addEventListener("click", async (event) => {
       if (!canOpenLinks) return;
       event.preventDefault();
@@ -256,6 +261,15 @@
       instead.focus();
     });
     return link;
+  }
+
+  // Addresses in a note can be followed: job boards ask for a link to them. What stands behind them in a sentence
+  // is no part of them.
+  function linked(words) {
+    return words.split(/(https?:\/\/[^\s<>"]*[^\s<>".,;:!?)])/).map((part, index) => {
+      const url = index % 2 ? webAddress(part) : null;
+      return url ? anchor(url, part) : part;
+    });
   }
 
   start();

@@ -104,6 +104,8 @@ mod tests {
         assert!(PAGE.starts_with("<!DOCTYPE html>\n<html lang=\"en\">"));
         assert!(!PAGE.contains("{{"), "a part is missing");
         for foreign in [
+            "http://",
+            "https://",
             " src=",
             "//fonts",
             "@import",
@@ -115,13 +117,6 @@ mod tests {
         ] {
             assert!(!PAGE.contains(foreign), "{foreign}");
         }
-        // The only way out of the page is a link in a job.
-        assert_eq!(
-            PAGE.matches("http").count(),
-            PAGE.matches("\"http:\"").count()
-                + PAGE.matches("\"https:\"").count()
-                + PAGE.matches("http-equiv").count()
-        );
     }
 
     #[test]
