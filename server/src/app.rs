@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self as sessions_admin, Admin},
-    config::{HttpSettings, Settings},
+    config::{HttpSettings, Settings, Transport},
     drain::Drain,
     http::router::{Transports, router},
     jobs::Jobs,
@@ -23,6 +23,7 @@ use crate::{
     mcp::Handler,
     metrics::Metrics,
     peer::{pool::Peers, serve as peer},
+    saved::Saved,
     transport::{
         sse::{NoRandom, Sse, registry::Sessions, session_id::Owner},
         streamable_http::StreamableHttp,
@@ -150,7 +151,8 @@ impl Server {
         };
         let (metrics, registry) = Metrics::new();
         let jobs = Jobs::new(&settings.jobs, metrics.clone());
-        let handler = Handler::new(&settings.names, jobs, metrics.clone());
+        let saved = Saved::offered(&settings, Transport::Http);
+        let handler = Handler::new(&settings.names, jobs, saved, metrics.clone());
         let drain = Drain::new(settings.sessions.drain);
         let owner = owner(&settings, peer.as_ref())?;
         let limit = http.max_sessions;

@@ -22,4 +22,5 @@ pub mod keyring;
 pub mod mcp;
 pub mod metrics;
 pub mod peer;
+pub mod saved;
 pub mod transport;

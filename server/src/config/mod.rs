@@ -5,6 +5,7 @@
 mod auth;
 mod http;
 mod jobs;
+mod saved;
 mod sessions;
 mod source;
 
@@ -17,6 +18,7 @@ pub use self::{
     auth::AuthSettings,
     http::HttpSettings,
     jobs::{JobSettings, KeySource, ProviderChoice, Timeouts},
+    saved::SavedJobs,
     sessions::{ReplicaSettings, SessionSettings},
     source::{Invalid, Problem},
 };
@@ -34,6 +36,8 @@ pub struct Settings {
     pub sessions: SessionSettings,
     /// Where jobs come from.
     pub jobs: JobSettings,
+    /// Whether postings can be saved.
+    pub saved: SavedJobs,
     /// What the protocol and the prompts call things.
     pub names: NameSettings,
 }
@@ -61,7 +65,7 @@ pub struct LogSettings {
 pub struct NameSettings {
     /// The server's own name.
     pub app: String,
-    /// Where the prompts have files saved.
+    /// Where the prompts have files saved, and saved jobs are.
     pub data_root: PathBuf,
     /// The combined résumé's file name, without date and extension.
     pub resume_mesh: String,
@@ -83,7 +87,7 @@ impl Settings {
     /// As [`from_env`](Self::from_env).
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Invalid> {
         let mut reader = Reader::new(&lookup);
-        let settings = Self {
+        let mut settings = Self {
             transport: reader.parse("MCP_TRANSPORT", Transport::Stdio, transport),
             log: LogSettings {
                 level: reader.parse("LOG_LEVEL", "INFO".to_owned(), |text| {
@@ -98,12 +102,14 @@ impl Settings {
             http: HttpSettings::read(&mut reader),
             sessions: SessionSettings::read(&mut reader),
             jobs: JobSettings::read(&mut reader),
+            saved: SavedJobs::Auto,
             names: NameSettings {
                 app: reader.text("APP_NAME", "iam-mcp-server"),
                 data_root: reader.text("IAM_DATA_ROOT", "data").into(),
                 resume_mesh: reader.parse("RESUME_MESH_FILENAME", "resume_mesh".to_owned(), file_stem),
             },
         };
+        settings.saved = SavedJobs::read(&mut reader, settings.sessions.replica.is_some());
         reader.finish(settings)
     }
 }

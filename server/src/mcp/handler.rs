@@ -6,24 +6,24 @@ use axum::http::request::Parts;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, DiscoverResult, GetPromptRequestParams,
-        GetPromptResponse, Implementation, ListPromptsResult, ListResourcesResult, ListToolsResult,
-        PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
-        ServerCapabilities, ServerConfig, Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, ConstString, DiscoverResult,
+        GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
+        ListResourceTemplatesRequestMethod, ListResourceTemplatesResult, ListResourcesRequestMethod,
+        ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
+        ReadResourceRequestMethod, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+        ServerConfig, Tool,
     },
     service::RequestContext,
 };
 
 use super::{
-    apps,
+    LIST_TTL_MS,
+    apps::{self, Pages},
     prompts::Prompts,
+    resources::{Resources, Source, saved::SavedJobs},
     tools::{Call, Tools},
 };
-use crate::{config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics};
-
-/// How long clients may keep our lists, in milliseconds (2026-07-28 `server/utilities/caching`). They change
-/// only with the version.
-const LIST_TTL_MS: u64 = 3_600_000;
+use crate::{config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics, saved::Saved};
 
 /// What a model is told about the server as a whole.
 const INSTRUCTIONS: &str = "Finds jobs. Call search_jobs with a role, and if wanted a city with its country, \
@@ -50,28 +50,31 @@ pub struct Handler {
 struct Shared {
     tools: Tools,
     prompts: Prompts,
+    resources: Resources,
     config: ServerConfig,
     metrics: Metrics,
 }
 
 impl Handler {
-    /// A handler for all eras.
+    /// A handler for all eras; with `saved`, if jobs can be saved.
     #[must_use]
-    pub fn new(names: &NameSettings, jobs: Jobs, metrics: Metrics) -> Self {
-        let capabilities = ServerCapabilities::builder()
+    pub fn new(names: &NameSettings, jobs: Jobs, saved: Option<Saved>, metrics: Metrics) -> Self {
+        let resources = resources(saved.as_ref());
+        let mut capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_prompts()
-            .enable_resources()
             .enable_extensions_with(apps::extensions())
             .build();
+        capabilities.resources = (!resources.is_empty()).then(Default::default);
         let identity =
             Implementation::new(names.app.clone(), env!("CARGO_PKG_VERSION")).with_title("IAM job search");
         let config = ServerConfig::new(capabilities)
             .with_server_info(identity)
             .with_instructions(INSTRUCTIONS);
         let shared = Shared {
-            tools: Tools::new(jobs),
+            tools: Tools::new(jobs, saved),
             prompts: Prompts::new(names),
+            resources,
             config,
             metrics,
         };
@@ -86,6 +89,15 @@ impl Handler {
     pub fn serving(mut self, eras: Eras) -> Self {
         self.eras = eras;
         self
+    }
+
+    /// The resources, where there can be any; the method is unknown else, as rmcp has it.
+    fn with_resources<M: ConstString>(&self) -> Result<&Resources, ErrorData> {
+        let resources = &self.shared.resources;
+        if resources.is_empty() {
+            return Err(ErrorData::method_not_found::<M>());
+        }
+        Ok(resources)
     }
 }
 
@@ -155,26 +167,6 @@ impl ServerHandler for Handler {
         Ok(result)
     }
 
-    async fn list_resources(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListResourcesResult, ErrorData> {
-        Ok(ListResourcesResult::with_all_items(apps::resources())
-            .with_ttl_ms(LIST_TTL_MS)
-            .with_cache_scope(CacheScope::Public))
-    }
-
-    async fn read_resource(
-        &self,
-        request: ReadResourceRequestParams,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ReadResourceResponse, ErrorData> {
-        apps::read(&request.uri).map(Into::into).ok_or_else(|| {
-            ErrorData::resource_not_found(format!("there is no resource {:?}", request.uri), None)
-        })
-    }
-
     async fn list_prompts(
         &self,
         _: Option<PaginatedRequestParams>,
@@ -199,6 +191,50 @@ impl ServerHandler for Handler {
             .map(Into::into)
             .map_err(|error| ErrorData::invalid_params(error.to_string(), None))
     }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        self.with_resources::<ListResourcesRequestMethod>()?
+            .list(cursor(request.as_ref()), principal(&context))
+            .await
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        self.with_resources::<ListResourceTemplatesRequestMethod>()?
+            .templates(cursor(request.as_ref()))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        self.with_resources::<ReadResourceRequestMethod>()?
+            .read(&request.uri, principal(&context))
+            .await
+            .map(Into::into)
+    }
+}
+
+fn cursor(request: Option<&PaginatedRequestParams>) -> Option<&str> {
+    request?.cursor.as_deref()
+}
+
+/// Every kind of resource, in the order they are listed.
+fn resources(saved: Option<&Saved>) -> Resources {
+    // The page of the cards first: hosts may not turn pages for it.
+    let mut sources: Vec<Box<dyn Source>> = vec![Box::new(Pages)];
+    if let Some(saved) = saved {
+        sources.push(Box::new(SavedJobs::new(saved.clone())));
+    }
+    Resources::new(sources)
 }
 
 /// Whose request it is: over HTTP the token check says so; over stdio there is nobody else.

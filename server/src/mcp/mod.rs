@@ -1,8 +1,13 @@
-//! What is served: one tool and five prompts, by a handler that holds no state of any client.
+//! What is served: tools, prompts and resources, by a handler that holds no state of any client.
 
 pub mod apps;
 pub mod handler;
 pub mod prompts;
+pub mod resources;
 pub mod tools;
 
 pub use handler::{Eras, Handler};
+
+/// How long clients may keep our lists, in milliseconds (2026-07-28 `server/utilities/caching`): those that
+/// change only with the version.
+const LIST_TTL_MS: u64 = 3_600_000;

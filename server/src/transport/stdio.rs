@@ -4,10 +4,11 @@ use iam_mcp_runtime::shutdown::Shutdown;
 use rmcp::{service::serve_server_with_ct, transport::stdio_pipes};
 
 use crate::{
-    config::Settings,
+    config::{Settings, Transport},
     jobs::Jobs,
     mcp::{Eras, Handler},
     metrics::Metrics,
+    saved::Saved,
 };
 
 /// Why the conversation ended badly.
@@ -39,7 +40,8 @@ impl Error {
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     let (metrics, _) = Metrics::new();
     let jobs = Jobs::new(&settings.jobs, metrics.clone());
-    let handler = Handler::new(&settings.names, jobs, metrics).serving(Eras::All);
+    let saved = Saved::offered(&settings, Transport::Stdio);
+    let handler = Handler::new(&settings.names, jobs, saved, metrics).serving(Eras::All);
     tracing::info!("speaking MCP on stdin and stdout");
     let soft = shutdown.soft();
     let running = tokio::select! {

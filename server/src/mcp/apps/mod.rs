@@ -5,10 +5,21 @@
 
 use std::sync::LazyLock;
 
-use rmcp::model::{
-    CacheScope, ExtensionCapabilities, JsonObject, MetaObject, ReadResourceResult, Resource, ResourceContents,
+use futures::{
+    FutureExt as _,
+    future::{self, BoxFuture},
+};
+use rmcp::{
+    ErrorData,
+    model::{
+        CacheScope, ExtensionCapabilities, JsonObject, MetaObject, ReadResourceResult, Resource,
+        ResourceContents, ResourceTemplate,
+    },
 };
 use serde_json::{Value, json};
+
+use super::resources::{Source, not_found};
+use crate::http::principal::Principal;
 
 /// The extension's name in `capabilities.extensions`.
 const EXTENSION: &str = "io.modelcontextprotocol/ui";
@@ -49,30 +60,49 @@ pub fn tool_meta() -> MetaObject {
     })))
 }
 
-/// The pages, for `resources/list`.
-#[must_use]
-pub fn resources() -> Vec<Resource> {
-    vec![
-        Resource::new(JOB_CARDS, "job_cards")
+/// The pages as resources, under `ui://`.
+#[derive(Debug)]
+pub struct Pages;
+
+impl Source for Pages {
+    fn serves(&self, uri: &str) -> bool {
+        uri.starts_with("ui://")
+    }
+
+    fn list(&self, _: Principal) -> BoxFuture<'_, Result<Vec<Resource>, ErrorData>> {
+        let cards = Resource::new(JOB_CARDS, "job_cards")
             .with_title("Job cards")
             .with_description("Shows what search_jobs found as cards, in hosts with MCP Apps.")
             .with_mime_type(MIME_TYPE)
             .with_size(PAGE.len() as u64)
-            .with_meta(page_meta()),
-    ]
-}
+            .with_meta(page_meta());
+        future::ok(vec![cards]).boxed()
+    }
 
-/// The page at `uri`, if it is one of ours.
-#[must_use]
-pub fn read(uri: &str) -> Option<ReadResourceResult> {
-    (uri == JOB_CARDS).then(|| {
+    fn templates(&self) -> Vec<ResourceTemplate> {
+        Vec::new()
+    }
+
+    fn is_private(&self) -> bool {
+        false
+    }
+
+    fn read<'a>(
+        &'a self,
+        uri: &'a str,
+        _: Principal,
+    ) -> BoxFuture<'a, Result<ReadResourceResult, ErrorData>> {
+        if uri != JOB_CARDS {
+            return future::err(not_found(uri)).boxed();
+        }
         let page = ResourceContents::text(PAGE.as_str(), JOB_CARDS)
             .with_mime_type(MIME_TYPE)
             .with_meta(page_meta());
-        ReadResourceResult::new(vec![page])
+        let read = ReadResourceResult::new(vec![page])
             .with_ttl_ms(TTL_MS)
-            .with_cache_scope(CacheScope::Public)
-    })
+            .with_cache_scope(CacheScope::Public);
+        future::ok(read).boxed()
+    }
 }
 
 /// The page loads nothing, connects to nothing and needs no permission. Hosts read this from the list and from
@@ -136,16 +166,17 @@ mod tests {
         assert!(!include_str!("job_cards.css").contains("</style"));
     }
 
-    #[test]
-    fn only_its_own_address_is_read() {
-        assert!(read(JOB_CARDS).is_some());
+    #[tokio::test]
+    async fn only_its_own_address_is_read() {
+        assert!(Pages.read(JOB_CARDS, Principal::ANONYMOUS).await.is_ok());
         for other in [
-            "",
+            "ui://",
             "ui://iam-mcp-server/",
             "ui://iam-mcp-server/job-cards.html/../x",
-            "jobs://saved/1",
         ] {
-            assert!(read(other).is_none(), "{other}");
+            assert!(Pages.serves(other), "{other}");
+            assert!(Pages.read(other, Principal::ANONYMOUS).await.is_err(), "{other}");
         }
+        assert!(!Pages.serves("jobs://saved/1"));
     }
 }

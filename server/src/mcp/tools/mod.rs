@@ -1,6 +1,14 @@
 //! The tools, one file each.
 
 pub(crate) mod arguments;
+pub mod get_job;
+mod given_job;
+mod job_ids;
+pub mod list_saved_jobs;
+mod posting;
+pub mod remove_saved_jobs;
+mod result;
+pub mod save_jobs;
 pub mod schema;
 mod search_answer;
 pub mod search_jobs;
@@ -13,7 +21,7 @@ use rmcp::{
 };
 
 pub(crate) use self::search_answer::Answer;
-use crate::{http::principal::Principal, jobs::Jobs};
+use crate::{http::principal::Principal, jobs::Jobs, saved::Saved};
 
 /// One call of a tool.
 #[derive(Debug)]
@@ -44,10 +52,19 @@ pub trait Tool: std::fmt::Debug + Send + Sync {
 pub struct Tools(Vec<Box<dyn Tool>>);
 
 impl Tools {
-    /// The tools, on top of a job search.
+    /// The tools, on top of a job search; those for saved jobs too, if jobs can be saved.
     #[must_use]
-    pub fn new(jobs: Jobs) -> Self {
-        Self(vec![Box::new(search_jobs::SearchJobs::new(jobs))])
+    pub fn new(jobs: Jobs, saved: Option<Saved>) -> Self {
+        let mut tools: Vec<Box<dyn Tool>> = vec![
+            Box::new(search_jobs::SearchJobs::new(jobs.clone())),
+            Box::new(get_job::GetJob::new(jobs.clone(), saved.clone())),
+        ];
+        if let Some(saved) = saved {
+            tools.push(Box::new(save_jobs::SaveJobs::new(jobs, saved.clone())));
+            tools.push(Box::new(list_saved_jobs::ListSavedJobs::new(saved.clone())));
+            tools.push(Box::new(remove_saved_jobs::RemoveSavedJobs::new(saved)));
+        }
+        Self(tools)
     }
 
     /// The tool called `name`.
