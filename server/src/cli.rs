@@ -1,9 +1,11 @@
-//! The command line. Settings are environment variables ([`crate::config`]); the arguments only choose how
-//! messages come in.
+//! The command line. Settings are environment variables ([`crate::config`]); the arguments choose what is done.
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Transport;
+use crate::{
+    commands::{health, search},
+    config::Transport,
+};
 
 /// The environment, for `--help`. The README's table says the same at more length.
 const ENVIRONMENT: &str = "\
@@ -46,7 +48,12 @@ Environment, all optional:
 Examples:
   iam-mcp-server                                 speak MCP on stdin and stdout, for a desktop client
   PORT=9999 iam-mcp-server http                  serve http://127.0.0.1:9999/mcp and /sse
-  RAPIDAPI_KEY=... iam-mcp-server http           search real postings";
+  RAPIDAPI_KEY=... iam-mcp-server http           search real postings
+  iam-mcp-server search \"rust engineer\" --city Berlin --country Germany
+                                                 the same search, as a table in this terminal
+  iam-mcp-server health                          for containers: is this environment's server well?
+
+Each command has a --help of its own.";
 
 /// Finds jobs for MCP clients, over stdio or HTTP.
 #[derive(Debug, Parser)]
@@ -56,26 +63,43 @@ pub struct Cli {
     command: Option<Command>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Command {
     /// Speak MCP on stdin and stdout; logs go to stderr.
     Stdio,
     /// Serve MCP over HTTP: /mcp, and /sse with /messages/.
     #[command(alias = "mcp_server_iam.server_http")]
     Http,
+    /// Search for jobs, as clients do with the tool, and print them.
+    Search(search::Arguments),
+    /// Ask a server whether it is healthy, and exit with 0 if it is.
+    Health(health::Arguments),
     /// What the Python server's image was started with: `MCP_TRANSPORT` decides.
     #[command(name = "mcp_server_iam", hide = true)]
     Compatible,
 }
 
+/// What is to be done.
+#[derive(Debug, Clone)]
+pub enum Task {
+    /// Serve clients.
+    Serve(Transport),
+    /// Print jobs.
+    Search(search::Arguments),
+    /// Say whether a server is well.
+    Health(health::Arguments),
+}
+
 impl Cli {
-    /// The transport asked for; `default`, which comes from `MCP_TRANSPORT`, unless a command says.
+    /// What the command says; without one, serving over `default`, which comes from `MCP_TRANSPORT`.
     #[must_use]
-    pub fn transport(&self, default: Transport) -> Transport {
+    pub fn task(self, default: Transport) -> Task {
         match self.command {
-            Some(Command::Stdio) => Transport::Stdio,
-            Some(Command::Http) => Transport::Http,
-            Some(Command::Compatible) | None => default,
+            Some(Command::Stdio) => Task::Serve(Transport::Stdio),
+            Some(Command::Http) => Task::Serve(Transport::Http),
+            Some(Command::Search(arguments)) => Task::Search(arguments),
+            Some(Command::Health(arguments)) => Task::Health(arguments),
+            Some(Command::Compatible) | None => Task::Serve(default),
         }
     }
 }
@@ -86,9 +110,10 @@ mod tests {
 
     fn chosen(arguments: &[&str], default: Transport) -> Transport {
         let all = std::iter::once("iam-mcp-server").chain(arguments.iter().copied());
-        Cli::try_parse_from(all)
-            .expect("valid arguments")
-            .transport(default)
+        match Cli::try_parse_from(all).expect("valid arguments").task(default) {
+            Task::Serve(transport) => transport,
+            task => panic!("{task:?}"),
+        }
     }
 
     #[test]

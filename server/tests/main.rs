@@ -12,8 +12,11 @@
 mod support;
 
 mod access;
+mod apps;
 mod auth;
 mod cancellation;
+mod command_health;
+mod command_search;
 mod completions;
 mod drain;
 mod elicitation;

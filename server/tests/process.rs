@@ -13,7 +13,7 @@ use crate::{
     support::{DEADLINE, client, search},
 };
 
-fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+pub(crate) fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_iam-mcp-server"));
     command
         .args(arguments)
@@ -27,7 +27,7 @@ fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     command
 }
 
-async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+pub(crate) async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let output = command(arguments, environment).output();
     tokio::time::timeout(DEADLINE, output)
         .await

@@ -101,11 +101,11 @@ async fn malformed_input_is_a_4xx_with_a_json_rpc_error() {
 
 #[tokio::test]
 async fn what_the_server_does_not_have_is_said_as_the_protocol_says() {
-    let server = TestServer::start(&[("SAVED_JOBS", "off")]).await;
-    assert_eq!(
-        server.ask("resources/list", json!({})).await["error"]["code"],
-        -32601
-    );
+    let server = TestServer::start(&[]).await;
+    let read = server
+        .ask("resources/read", json!({ "uri": "ui://no/such/page" }))
+        .await;
+    assert_eq!(read["error"]["code"], -32002);
     assert_eq!(
         server.ask("no/such/method", json!({})).await["error"]["code"],
         -32601

@@ -18,11 +18,13 @@ use rmcp::{
 };
 
 use super::{
-    LIST_TTL_MS, completions,
+    LIST_TTL_MS,
+    apps::{self, Pages},
+    completions,
     conversation::{self, Client},
     prompts::Prompts,
     resources::{
-        Resources,
+        Resources, Source,
         saved::SavedJobs,
         subscriptions::{self, Hears},
     },
@@ -75,6 +77,7 @@ impl Handler {
             .enable_tools()
             .enable_prompts()
             .enable_completions()
+            .enable_extensions_with(apps::extensions())
             .build();
         capabilities.resources = (!resources.is_empty()).then(|| {
             let mut resources = ResourcesCapability::default();
@@ -354,8 +357,12 @@ fn cursor(request: Option<&PaginatedRequestParams>) -> Option<&str> {
 
 /// Every kind of resource, in the order they are listed.
 fn resources(saved: Option<&Saved>) -> Resources {
-    let saved = saved.map(|saved| Box::new(SavedJobs::new(saved.clone())) as _);
-    Resources::new(saved.into_iter().collect())
+    // The page of the cards first: hosts may not turn pages for it.
+    let mut sources: Vec<Box<dyn Source>> = vec![Box::new(Pages)];
+    if let Some(saved) = saved {
+        sources.push(Box::new(SavedJobs::new(saved.clone())));
+    }
+    Resources::new(sources)
 }
 
 /// Whose request it is: over HTTP the token check says so; over stdio there is nobody else.

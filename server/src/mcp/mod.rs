@@ -1,5 +1,6 @@
 //! What is served: tools, prompts and resources, by a handler that holds no state of any client.
 
+pub mod apps;
 pub mod completions;
 pub mod conversation;
 pub mod handler;

@@ -44,8 +44,8 @@ pub(super) struct Arguments {
 
 /// What a call asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Parsed {
-    pub(super) request: SearchRequest,
+pub(crate) struct Parsed {
+    pub(crate) request: SearchRequest,
     /// Characters of each description.
     pub(super) slice: Option<usize>,
     /// What was given twice, and which of the two won.
@@ -54,7 +54,7 @@ pub(super) struct Parsed {
 
 /// Why arguments were refused, in words for the model that wrote them.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Error {
+pub enum Error {
     #[error("Say what to look for: role is missing. For example {{\"role\": \"Python developer\"}}.")]
     NoRole,
     #[error("The role is too long: use a job title and a skill or two, {MAX_TEXT} characters at most.")]
@@ -81,7 +81,7 @@ pub(super) enum Error {
 const MAX_TEXT: usize = 200;
 
 /// Reads a call's arguments. Unknown ones are ignored, as the server that people have does.
-pub(super) fn parse(arguments: &JsonObject) -> Result<Parsed, Error> {
+pub(crate) fn parse(arguments: &JsonObject) -> Result<Parsed, Error> {
     let mut notes = Vec::new();
     let (role, query) = (text(arguments, "role")?, text(arguments, "query")?);
     if role.is_some() && query.is_some() {

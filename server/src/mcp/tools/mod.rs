@@ -1,6 +1,6 @@
 //! The tools, one file each.
 
-mod arguments;
+pub(crate) mod arguments;
 mod ask_role;
 pub mod get_job;
 mod given_job;
@@ -22,6 +22,7 @@ use rmcp::{
     service::RequestContext,
 };
 
+pub(crate) use self::search_answer::Answer;
 use crate::{http::principal::Principal, jobs::Jobs, saved::Saved};
 
 /// One call of a tool.

@@ -14,18 +14,18 @@ use crate::jobs::{
 
 /// The tool's structured content.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// The postings, best first. Empty when nothing fits.
-    jobs: Vec<Job>,
+    pub(crate) jobs: Vec<Job>,
     /// Where they come from.
     source: &'static str,
     /// What a reader should know about them, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 impl Answer {
-    pub(super) fn new(found: Found, parsed: &Parsed) -> Self {
+    pub(crate) fn new(found: Found, parsed: &Parsed) -> Self {
         let Found {
             mut jobs,
             source,

@@ -16,7 +16,7 @@ use super::{
     schema,
     search_answer::Answer,
 };
-use crate::jobs::Jobs;
+use crate::{jobs::Jobs, mcp::apps};
 
 const NAME: &str = "search_jobs";
 
@@ -43,6 +43,7 @@ impl SearchJobs {
         definition.title = Some("Search jobs".to_owned());
         definition.output_schema = Some(schema::of::<Answer>());
         definition.annotations = Some(annotations);
+        definition.meta = Some(apps::tool_meta());
         Self { jobs, definition }
     }
 
