@@ -6,15 +6,17 @@ use std::{
 };
 
 use iam_mcp_runtime::{
-    admin::{self, Health},
+    admin::{self, Health, log_level, token::AdminToken},
     serve::{self, Options},
     shutdown::Shutdown,
+    telemetry::LogLevel,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self as sessions_admin, Admin},
+    audit::{self, Audit},
     config::{HttpSettings, Settings},
     drain::Drain,
     http::router::{Transports, router},
@@ -48,6 +50,9 @@ pub enum Error {
     /// No name could be made.
     #[error(transparent)]
     Random(#[from] NoRandom),
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
     /// The accept loop failed.
     #[error(transparent)]
     Serve(#[from] serve::Error),
@@ -61,17 +66,20 @@ impl Error {
             Self::Listen { .. } => "listen",
             Self::SessionKey(_) => "session_key",
             Self::Random(_) => "random",
+            Self::Audit(error) => error.category(),
             Self::Serve(error) => error.category(),
         }
     }
 }
 
-/// Serves HTTP until a signal comes.
+/// Serves HTTP until a signal comes. `log_level` can be changed by the admin port.
 ///
 /// # Errors
-/// When a port cannot be had, or the session key is unusable.
-pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
-    Server::bind(settings).await?.run(shutdown).await
+/// When a port or the audit log cannot be had, or the session key is unusable.
+pub async fn run(settings: Settings, shutdown: Shutdown, log_level: LogLevel) -> Result<(), Error> {
+    let mut server = Server::bind(settings).await?;
+    server.log_level = Some(log_level);
+    server.run(shutdown).await
 }
 
 /// A server that listens, but does not serve yet.
@@ -81,6 +89,7 @@ pub struct Server {
     listener: TcpListener,
     admin: Option<TcpListener>,
     peer: Option<TcpListener>,
+    log_level: Option<LogLevel>,
 }
 
 impl Server {
@@ -109,6 +118,7 @@ impl Server {
             listener,
             admin,
             peer,
+            log_level: None,
         })
     }
 
@@ -142,6 +152,7 @@ impl Server {
             listener,
             admin,
             peer,
+            log_level,
         } = self;
         let http = &settings.http;
         let keys = match settings.sessions.keys.clone() {
@@ -150,7 +161,8 @@ impl Server {
         };
         let (metrics, registry) = Metrics::new();
         let jobs = Jobs::new(&settings.jobs, metrics.clone());
-        let handler = Handler::new(&settings.names, jobs, metrics.clone());
+        let audit = Audit::open(&settings.telemetry.audit, metrics.clone())?;
+        let handler = Handler::new(&settings.names, jobs, metrics.clone()).auditing(audit.clone());
         let drain = Drain::new(settings.sessions.drain);
         let owner = owner(&settings, peer.as_ref())?;
         let limit = http.max_sessions;
@@ -169,9 +181,10 @@ impl Server {
         let health = Health::new();
         // Probes are answered to the very end, so the admin port has tokens of its own.
         let admin_stop = CancellationToken::new();
+        audit.follow_hangups(admin_stop.clone())?;
         let admin_task = admin.map(|listener| {
             let replica = settings.sessions.replica.as_ref();
-            let app =
+            let mut app =
                 admin::router(health.clone(), Arc::new(registry)).merge(sessions_admin::router(Admin {
                     sessions: Arc::clone(&sessions),
                     drain: drain.clone(),
@@ -180,6 +193,10 @@ impl Server {
                         .map(|replica| replica.uid_text.clone())
                         .unwrap_or_default(),
                 }));
+            if let Some(level) = log_level {
+                let token = AdminToken::new(settings.telemetry.admin_token.clone());
+                app = app.merge(log_level::router(level, token));
+            }
             let (stop, hard) = (admin_stop.clone(), admin_stop.clone());
             tokio::spawn(serve::serve(listener, app, Options::default(), stop, hard))
         });

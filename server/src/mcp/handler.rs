@@ -13,11 +13,14 @@ use rmcp::{
     service::RequestContext,
 };
 
+use tracing::Instrument as _;
+
 use super::{
     prompts::Prompts,
     tools::{Call, Tools},
+    watch::Watched,
 };
-use crate::{config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics};
+use crate::{audit::Audit, config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics};
 
 /// How long clients may keep our lists, in milliseconds (2026-07-28 `server/utilities/caching`). They change
 /// only with the version.
@@ -42,6 +45,7 @@ pub enum Eras {
 pub struct Handler {
     shared: Arc<Shared>,
     eras: Eras,
+    audit: Audit,
 }
 
 #[derive(Debug)]
@@ -74,7 +78,15 @@ impl Handler {
         Self {
             shared: Arc::new(shared),
             eras: Eras::All,
+            audit: Audit::default(),
         }
+    }
+
+    /// The same handler, with a line in the audit log for each tool call.
+    #[must_use]
+    pub fn auditing(mut self, audit: Audit) -> Self {
+        self.audit = audit;
+        self
     }
 
     /// The same handler, for a transport that carries `eras`.
@@ -123,17 +135,20 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(tool) = self.shared.tools.find(&request.name) else {
-            self.shared.metrics.tool_call("other").ended("protocol_error");
+        let principal = principal(&context);
+        let tool = self.shared.tools.find(&request.name);
+        let name = tool.map_or("other", |tool| tool.name());
+        let watched = Watched::begin(name, principal, &context, &self.shared.metrics, &self.audit);
+        let Some(tool) = tool else {
+            watched.ended("protocol_error");
             return Err(ErrorData::invalid_params(
                 format!("there is no tool \"{}\"", request.name),
                 None,
             ));
         };
-        let timed = self.shared.metrics.tool_call(tool.name());
         let call = Call {
             arguments: request.arguments.unwrap_or_default(),
-            principal: principal(&context),
+            principal,
             context: &context,
         };
         // Cancelled by `notifications/cancelled`, by a closed response stream, or by the end of a session:
@@ -141,9 +156,9 @@ impl ServerHandler for Handler {
         let result = tokio::select! {
             biased;
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),
-            result = tool.call(call) => result,
+            result = tool.call(call).instrument(watched.span()) => result,
         };
-        timed.ended(match &result {
+        watched.ended(match &result {
             CallToolResponse::Complete(result) if result.is_error == Some(true) => "tool_error",
             CallToolResponse::InputRequired(_) => "input_required",
             _ => "ok",

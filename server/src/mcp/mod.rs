@@ -3,5 +3,6 @@
 pub mod handler;
 pub mod prompts;
 pub mod tools;
+pub mod watch;
 
 pub use handler::{Eras, Handler};

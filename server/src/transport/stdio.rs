@@ -4,6 +4,7 @@ use iam_mcp_runtime::shutdown::Shutdown;
 use rmcp::{service::serve_server_with_ct, transport::stdio_pipes};
 
 use crate::{
+    audit::{self, Audit},
     config::Settings,
     jobs::Jobs,
     mcp::{Eras, Handler},
@@ -16,6 +17,9 @@ pub enum Error {
     /// No client that speaks MCP.
     #[error("the client did not open the conversation as MCP asks: {0}")]
     Handshake(String),
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
     /// The service's task failed.
     #[error("the conversation broke off: {0}")]
     Broken(#[from] tokio::task::JoinError),
@@ -27,6 +31,7 @@ impl Error {
     pub fn category(&self) -> &'static str {
         match self {
             Self::Handshake(_) => "handshake",
+            Self::Audit(error) => error.category(),
             Self::Broken(_) => "broken",
         }
     }
@@ -39,7 +44,11 @@ impl Error {
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     let (metrics, _) = Metrics::new();
     let jobs = Jobs::new(&settings.jobs, metrics.clone());
-    let handler = Handler::new(&settings.names, jobs, metrics).serving(Eras::All);
+    let audit = Audit::open(&settings.telemetry.audit, metrics.clone())?;
+    audit.follow_hangups(shutdown.soft())?;
+    let handler = Handler::new(&settings.names, jobs, metrics)
+        .serving(Eras::All)
+        .auditing(audit);
     tracing::info!("speaking MCP on stdin and stdout");
     let soft = shutdown.soft();
     let running = tokio::select! {

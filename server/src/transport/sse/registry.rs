@@ -15,7 +15,7 @@ use super::{
     resumption::Resumption,
     sealed::NoRandom,
     session::{End, Ended, Session},
-    session_id::{self, Owner, SessionId, SessionKey},
+    session_id::{self, Owner, SessionId, SessionKey, SessionTag},
     stream::EventStream,
 };
 use crate::{
@@ -68,6 +68,8 @@ pub struct Opened {
     pub stream: EventStream,
     /// Its id, sealed.
     pub id: String,
+    /// What stands for it where people look.
+    pub tag: SessionTag,
 }
 
 /// Where a session is.
@@ -77,6 +79,17 @@ pub enum Place {
     Here(SessionKey),
     /// On another replica, which sealed its id with that key.
     There(SessionId, Arc<Key>),
+}
+
+impl Place {
+    /// What stands for the session where people look.
+    #[must_use]
+    pub fn tag(&self) -> SessionTag {
+        SessionTag(match self {
+            Self::Here(session) => *session,
+            Self::There(id, _) => id.session,
+        })
+    }
 }
 
 /// A session of this process, or what became of it.
@@ -100,6 +113,18 @@ pub enum OpenError {
     /// The system has no random numbers.
     #[error("no session id could be made; try again")]
     Random,
+}
+
+impl OpenError {
+    /// A bounded name for metrics and logs.
+    #[must_use]
+    pub fn category(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Closed => "stopping",
+            Self::Random => "random",
+        }
+    }
 }
 
 impl From<NoRandom> for OpenError {
@@ -200,6 +225,7 @@ impl Sessions {
         Ok(Opened {
             stream: EventStream::new(&endpoint, &kept, events, lease),
             id: sealed,
+            tag: SessionTag(id.session),
         })
     }
 
