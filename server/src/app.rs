@@ -178,6 +178,7 @@ impl Server {
         };
         let app = router(http, settings.names.app.as_str().into(), transports, &metrics);
 
+        let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let health = Health::new();
         // Probes are answered to the very end, so the admin port has tokens of its own.
         let admin_stop = CancellationToken::new();
@@ -201,7 +202,7 @@ impl Server {
             tokio::spawn(serve::serve(listener, app, Options::default(), stop, hard))
         });
         tokio::spawn(keys.follow(admin_stop.clone()));
-        announce(&listener, &settings);
+        announce(&listener, admin_address, &settings);
 
         health.set_ready(true);
         let closing = shutdown.hard().child_token();
@@ -277,9 +278,10 @@ async fn listen(host: IpAddr, port: u16, variable: &'static str) -> Result<TcpLi
     })
 }
 
-fn announce(listener: &TcpListener, settings: &Settings) {
+fn announce(listener: &TcpListener, admin: Option<SocketAddr>, settings: &Settings) {
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "serving MCP at /mcp and /sse");
+        let admin = admin.map(tracing::field::display);
+        tracing::info!(%address, admin, "serving MCP at /mcp and /sse");
     }
     if settings.sessions.keys.is_none() {
         tracing::debug!("session ids are sealed with a key of this process only");

@@ -17,6 +17,7 @@ mod cancellation;
 mod drain;
 mod limits;
 mod modern;
+mod observability;
 mod process;
 mod providers;
 mod replicas;

@@ -114,11 +114,11 @@ impl LogLevel {
     fn switch(&self, filter: EnvFilter, level: &str) -> Result<(), Error> {
         let shown = tracing::enabled!(tracing::Level::INFO);
         if shown {
-            tracing::info!(level, "the log level changes");
+            tracing::info!(filter = level, "the log level changes");
         }
         self.0.handle.reload(filter).map_err(|_| Error::NoLog)?;
         if !shown {
-            tracing::info!(level, "the log level has changed");
+            tracing::info!(filter = level, "the log level has changed");
         }
         Ok(())
     }
