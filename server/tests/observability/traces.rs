@@ -13,7 +13,8 @@ use prost::Message as _;
 use serde_json::json;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
-use crate::support::{DEADLINE, Process, request};
+use super::log_level::free_port;
+use crate::support::{DEADLINE, Process, Stream, request};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const META_TRACE: &str = "1bf7651916cd43dd8448eb211c80319d";
@@ -233,4 +234,46 @@ async fn without_a_collector_that_answers_calls_are_served_and_it_is_said_once()
     // Its ten seconds to stop are not the collector's.
     let log = process.stop().await;
     assert!(log.contains("the last traces were not delivered"), "{log}");
+}
+
+#[tokio::test]
+async fn a_message_that_is_passed_on_stays_in_its_trace_on_the_replica_that_answers() {
+    let (collected, url) = collector().await;
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let key = folder.path().join("session-key");
+    std::fs::write(&key, [7; 32]).expect("written");
+    let mut replicas = Vec::new();
+    for number in 1..=2 {
+        let peer_port = free_port().await;
+        let uid = format!("00000000-0000-4000-8000-00000000000{number}");
+        let environment = [
+            ("ADMIN_PORT", "0"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &url),
+            ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+            ("SESSION_KEY_FILE", key.to_str().expect("text")),
+            ("PEER_PORT", &peer_port),
+            ("POD_IP", "127.0.0.1"),
+            ("POD_UID", &uid),
+        ];
+        replicas.push(Process::start(&environment).await);
+    }
+    let opened = replicas[0].client.get(replicas[0].url("/sse")).send().await;
+    let mut stream = Stream::of(opened.expect("answered")).await;
+    let call = json!({ "name": "search_jobs", "arguments": { "role": "nurse" } });
+    let sent = replicas[1]
+        .post(&stream.endpoint, &request(1, "tools/call", call))
+        .header("traceparent", format!("00-{TRACE}-{PARENT}-01"));
+    assert_eq!(sent.send().await.expect("answered").status(), 202);
+    assert_eq!(stream.message().await["id"], 1);
+    // The stream's own request, that of the message on both replicas, the call and its search.
+    let spans = collected.until(5).await;
+    let spans: Vec<_> = spans
+        .into_iter()
+        .filter(|span| hex(&span.trace_id) == TRACE)
+        .collect();
+    let [http, forwarded, tool] =
+        ["POST /messages", "forwarded_message", "tools/call search_jobs"].map(|name| named(&spans, name));
+    assert_eq!(hex(&http.parent_span_id), PARENT);
+    assert_eq!(forwarded.parent_span_id, http.span_id);
+    assert_eq!(tool.parent_span_id, forwarded.span_id);
 }
