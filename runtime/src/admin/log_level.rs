@@ -1,6 +1,9 @@
 //! `GET /log-level` and `PUT /log-level`: what is logged, while the process runs.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
@@ -9,6 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::token::AdminToken;
@@ -17,6 +21,9 @@ use crate::telemetry::{Error, LogLevel};
 /// The longest a change for a time may last; one for longer is one for good.
 const MAX_TIME: Duration = Duration::from_hours(24);
 
+/// How often a refusal is written about: whoever is refused shall not fill the log.
+const TELL_EVERY: Duration = Duration::from_mins(1);
+
 /// A filter of a few hundred targets.
 const MAX_BYTES: usize = 8192;
 
@@ -24,6 +31,8 @@ const MAX_BYTES: usize = 8192;
 struct Admin {
     level: LogLevel,
     token: AdminToken,
+    /// When a refusal was last written about.
+    told: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -37,7 +46,11 @@ pub fn router(level: LogLevel, token: AdminToken) -> Router {
     Router::new()
         .route("/log-level", get(show).put(change))
         .layer(DefaultBodyLimit::max(MAX_BYTES))
-        .with_state(Admin { level, token })
+        .with_state(Admin {
+            level,
+            token,
+            told: Arc::default(),
+        })
 }
 
 /// Proof that the request may be answered.
@@ -50,7 +63,11 @@ impl FromRequestParts<Admin> for Allowed {
         if admin.token.allows(&head.headers, &head.extensions) {
             return Ok(Self);
         }
-        tracing::warn!("somebody from elsewhere without the admin token asked for the log level");
+        let mut told = admin.told.lock();
+        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            *told = Some(Instant::now());
+            tracing::warn!("somebody from elsewhere without the admin token asked for the log level");
+        }
         let challenge = (header::WWW_AUTHENTICATE, r#"Bearer realm="admin""#);
         let advice = "the log level is shown and changed from this machine only, or with the token of ADMIN_TOKEN_FILE\n";
         Err((StatusCode::FORBIDDEN, [challenge], advice).into_response())

@@ -10,6 +10,13 @@ use crate::support::{Process, Replicas, Stream, TestServer, initialize, request,
 
 const DOCS: &str = include_str!("../../../docs/observability.md");
 
+/// The dashboard and the alerts: whatever they ask for must exist.
+const QUERIES: [&str; 3] = [
+    DOCS,
+    include_str!("../../../ops/observability/dashboard.json"),
+    include_str!("../../../ops/observability/rules.yaml"),
+];
+
 /// A family as the page describes it.
 #[derive(Debug)]
 struct Row {
@@ -110,6 +117,53 @@ fn the_page_lists_exactly_the_families_that_exist() {
     prometheus_client::encoding::text::encode(&mut text, &Metrics::new().1).expect("encodes");
     assert!(families(&text).len() > 5);
     check(&text);
+}
+
+/// Prometheus shows nothing at all for a name or a value that is misspelt.
+#[test]
+fn dashboard_and_alerts_ask_for_what_exists() {
+    let documented = documented();
+    let mut asked = 0;
+    for text in QUERIES {
+        let text = text.replace("\\\"", "\"").replace("\\|", "|");
+        for (at, _) in text.match_indices("iam_mcp_") {
+            let rest = &text[at..];
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let (name, rest) = rest.split_at(end.unwrap_or(rest.len()));
+            if matches!(name, "iam_mcp_" | "iam_mcp_server") {
+                continue;
+            }
+            let row = ["", "_total", "_info", "_bucket"]
+                .iter()
+                .find_map(|suffix| documented.get(name.strip_suffix(suffix)?))
+                .unwrap_or_else(|| panic!("there is no {name}"));
+            asked += 1;
+            let Some(matchers) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) else {
+                continue;
+            };
+            for matcher in matchers.0.split("\",").filter(|matcher| matcher.contains('=')) {
+                let (label, values) = matcher.split_once(['=', '!']).expect("a matcher");
+                let values = values.trim_start_matches(['=', '~']).trim_matches('"');
+                if label == "job" || label == "status" {
+                    continue;
+                }
+                let known = row
+                    .labels
+                    .get(label)
+                    .unwrap_or_else(|| panic!("{name} has no {label}"));
+                for value in values.split('|') {
+                    assert!(known.contains(value), "{name} has no {label}={value}");
+                }
+            }
+        }
+    }
+    assert!(asked > 40, "{asked}");
+    let dashboard: serde_json::Value = serde_json::from_str(QUERIES[1]).expect("JSON");
+    assert!(
+        dashboard["panels"]
+            .as_array()
+            .is_some_and(|panels| panels.len() >= 10)
+    );
 }
 
 /// The labels of each sample, by family.
