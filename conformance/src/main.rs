@@ -40,6 +40,6 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     telemetry::init(&settings.log.level, settings.log.format)?;
     let shutdown = Shutdown::install_for_drain().context("cannot watch for signals")?;
     let server = Server::bind(settings).await?;
-    server.run_with(shutdown, |_, _, _| Fixtures::new()).await?;
+    server.run_with(shutdown, |_| Fixtures::new()).await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What both binaries share: logging ([`telemetry`]), signals ([`shutdown`]), the HTTP accept loop
+//! What both binaries share: logs and traces ([`telemetry`]), signals ([`shutdown`]), the HTTP accept loop
 //! ([`serve`]) and the admin port ([`admin`]).
 //!
 //! Nothing here knows about Kubernetes or MCP.

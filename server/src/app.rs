@@ -6,15 +6,17 @@ use std::{
 };
 
 use iam_mcp_runtime::{
-    admin::{self, Health},
+    admin::{self, Health, log_level, token::AdminToken},
     serve::{self, Options},
     shutdown::Shutdown,
+    telemetry::LogLevel,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self as sessions_admin, Admin},
+    audit::{self, Audit},
     config::{HttpSettings, Settings, Transport},
     drain::Drain,
     http::router::{Transports, router},
@@ -49,6 +51,9 @@ pub enum Error {
     /// No name could be made.
     #[error(transparent)]
     Random(#[from] NoRandom),
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
     /// The accept loop failed.
     #[error(transparent)]
     Serve(#[from] serve::Error),
@@ -62,17 +67,33 @@ impl Error {
             Self::Listen { .. } => "listen",
             Self::SessionKey(_) => "session_key",
             Self::Random(_) => "random",
+            Self::Audit(error) => error.category(),
             Self::Serve(error) => error.category(),
         }
     }
 }
 
-/// Serves HTTP until a signal comes.
+/// Serves HTTP until a signal comes. `log_level` can be changed by the admin port.
 ///
 /// # Errors
-/// When a port cannot be had, or the session key is unusable.
-pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
-    Server::bind(settings).await?.run(shutdown).await
+/// When a port or the audit log cannot be had, or the session key is unusable.
+pub async fn run(settings: Settings, shutdown: Shutdown, log_level: LogLevel) -> Result<(), Error> {
+    let mut server = Server::bind(settings).await?;
+    server.log_level = Some(log_level);
+    server.run(shutdown).await
+}
+
+/// What a handler can be made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    /// As the server was started.
+    pub settings: &'a Settings,
+    /// To be counted in.
+    pub metrics: &'a Metrics,
+    /// Where tool calls are noted.
+    pub audit: &'a Audit,
+    /// Cancelled when what waits for news has to end.
+    pub closing: &'a CancellationToken,
 }
 
 /// A server that listens, but does not serve yet.
@@ -82,6 +103,7 @@ pub struct Server {
     listener: TcpListener,
     admin: Option<TcpListener>,
     peer: Option<TcpListener>,
+    log_level: Option<LogLevel>,
 }
 
 impl Server {
@@ -110,6 +132,7 @@ impl Server {
             listener,
             admin,
             peer,
+            log_level: None,
         })
     }
 
@@ -138,28 +161,30 @@ impl Server {
     /// # Errors
     /// When no session key can be made, or a listener fails.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
-        self.run_with(shutdown, |settings, metrics, closing| {
-            let jobs = Jobs::new(&settings.jobs, metrics.clone());
-            let saved = Saved::offered(settings, Transport::Http, closing.clone());
-            Handler::new(&settings.names, jobs, saved, metrics.clone())
+        self.run_with(shutdown, |given| {
+            let jobs = Jobs::new(&given.settings.jobs, given.metrics.clone());
+            let saved = Saved::offered(given.settings, Transport::Http, given.closing.clone());
+            Handler::new(&given.settings.names, jobs, saved, given.metrics.clone())
+                .auditing(given.audit.clone())
         })
         .await
     }
 
-    /// Serves what `handler` makes, in the same way. The token is cancelled when what waits for news has to end.
+    /// Serves what `handler` makes, in the same way.
     ///
     /// # Errors
     /// When no session key can be made, or a listener fails.
     pub async fn run_with<H: Serves>(
         self,
         shutdown: Shutdown,
-        handler: impl FnOnce(&Settings, &Metrics, &CancellationToken) -> H,
+        handler: impl FnOnce(Given<'_>) -> H,
     ) -> Result<(), Error> {
         let Self {
             settings,
             listener,
             admin,
             peer,
+            log_level,
         } = self;
         let http = &settings.http;
         let keys = match settings.sessions.keys.clone() {
@@ -167,8 +192,14 @@ impl Server {
             None => KeyRing::random()?,
         };
         let (metrics, registry) = Metrics::new();
+        let audit = Audit::open(&settings.telemetry.audit, metrics.clone())?;
         let closing = shutdown.hard().child_token();
-        let handler = handler(&settings, &metrics, &closing);
+        let handler = handler(Given {
+            settings: &settings,
+            metrics: &metrics,
+            audit: &audit,
+            closing: &closing,
+        });
         let drain = Drain::new(settings.sessions.drain);
         let owner = owner(&settings, peer.as_ref())?;
         let limit = http.max_sessions;
@@ -184,12 +215,14 @@ impl Server {
         };
         let app = router(http, settings.names.app.as_str().into(), transports, &metrics);
 
+        let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let health = Health::new();
         // Probes are answered to the very end, so the admin port has tokens of its own.
         let admin_stop = CancellationToken::new();
+        audit.follow_hangups(admin_stop.clone())?;
         let admin_task = admin.map(|listener| {
             let replica = settings.sessions.replica.as_ref();
-            let app =
+            let mut app =
                 admin::router(health.clone(), Arc::new(registry)).merge(sessions_admin::router(Admin {
                     sessions: Arc::clone(&sessions),
                     drain: drain.clone(),
@@ -198,11 +231,15 @@ impl Server {
                         .map(|replica| replica.uid_text.clone())
                         .unwrap_or_default(),
                 }));
+            if let Some(level) = log_level {
+                let token = AdminToken::new(settings.telemetry.admin_token.clone());
+                app = app.merge(log_level::router(level, token));
+            }
             let (stop, hard) = (admin_stop.clone(), admin_stop.clone());
             tokio::spawn(serve::serve(listener, app, Options::default(), stop, hard))
         });
         tokio::spawn(keys.follow(admin_stop.clone()));
-        announce(&listener, &settings);
+        announce(&listener, admin_address, &settings);
 
         health.set_ready(true);
         let replica = peer.is_some();
@@ -277,9 +314,10 @@ async fn listen(host: IpAddr, port: u16, variable: &'static str) -> Result<TcpLi
     })
 }
 
-fn announce(listener: &TcpListener, settings: &Settings) {
+fn announce(listener: &TcpListener, admin: Option<SocketAddr>, settings: &Settings) {
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "serving MCP at /mcp and /sse");
+        let admin = admin.map(tracing::field::display);
+        tracing::info!(%address, admin, "serving MCP at /mcp and /sse");
     }
     if settings.sessions.keys.is_none() {
         tracing::debug!("session ids are sealed with a key of this process only");

@@ -13,10 +13,15 @@ Environment, all optional:
   MCP_TRANSPORT         stdio (default) or http, when no command is given
   LOG_LEVEL             DEBUG, INFO (default), WARNING, ERROR, or a filter like info,rmcp=debug
   LOG_FORMAT            json (default) or text; logs always go to stderr
+  AUDIT_LOG             a line for each tool call: off (default), stderr, or the absolute path of a file
+  OTEL_EXPORTER_OTLP_ENDPOINT
+                        a collector for traces, such as http://collector:4318 (default: none); the other
+                        OTEL_* variables count too
 
   HOST                  address to listen on (default 127.0.0.1)
   PORT                  port to listen on (default 8080; 0 = any free one)
-  ADMIN_PORT            /metrics, /livez and /readyz (default 9090; 0 = off)
+  ADMIN_PORT            /metrics, /livez, /readyz and /log-level (default 9090; 0 = off)
+  ADMIN_TOKEN_FILE      a file with the token that lets others than this machine change the log level
   ALLOWED_HOSTS         Host names served besides localhost, separated by commas; *.example.com and * work
   ALLOWED_ORIGINS       browser origins served (default: localhost, the allowed hosts, CORS_ORIGINS)
   CORS_ORIGINS          origins that browsers may call from; * for any; unset = no CORS headers

@@ -1,12 +1,12 @@
 //! `iam-mcp-server`: reads arguments and settings, then hands over to the library.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use iam_mcp_runtime::{
     shutdown::Shutdown,
-    telemetry::{self, LogFormat},
+    telemetry::{self, LogFormat, LogLevel, otlp::Traces},
 };
 use iam_mcp_server::{
     app,
@@ -18,6 +18,9 @@ use iam_mcp_server::{
 
 /// What a bad argument or setting exits with, as clap does.
 const USAGE: u8 = 2;
+
+/// How long the last traces may take; within the time that stopping has.
+const LAST_TRACES: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -58,7 +61,8 @@ fn quiet(settings: &Settings) -> anyhow::Result<()> {
         level if level.eq_ignore_ascii_case("info") => "warn",
         level => level,
     };
-    Ok(telemetry::init(level, LogFormat::Text)?)
+    telemetry::init(level, LogFormat::Text)?;
+    Ok(())
 }
 
 /// Does one thing and ends.
@@ -74,7 +78,6 @@ fn command(work: impl Future<Output = ExitCode>) -> anyhow::Result<ExitCode> {
 }
 
 fn run(transport: Transport, settings: Settings) -> anyhow::Result<()> {
-    telemetry::init(&settings.log.level, settings.log.format)?;
     let mut builder = match transport {
         // One client, one pipe: a second thread would only cost memory.
         Transport::Stdio => tokio::runtime::Builder::new_current_thread(),
@@ -85,17 +88,42 @@ fn run(transport: Transport, settings: Settings) -> anyhow::Result<()> {
         .build()
         .context("cannot start the async runtime")?;
     let result = runtime.block_on(async {
+        let (log_level, traces) = watch(&settings)?;
         let shutdown = match transport {
             Transport::Stdio => Shutdown::install(),
             Transport::Http => Shutdown::install_for_drain(),
         }
         .context("cannot watch for signals")?;
-        match transport {
+        let hard = shutdown.hard();
+        let result = match transport {
             Transport::Stdio => stdio::run(settings, shutdown).await.map_err(anyhow::Error::from),
-            Transport::Http => app::run(settings, shutdown).await.map_err(anyhow::Error::from),
+            Transport::Http => app::run(settings, shutdown, log_level)
+                .await
+                .map_err(anyhow::Error::from),
+        };
+        if let Some(traces) = traces {
+            // Whoever insists on the end does not wait for a collector.
+            let limit = if hard.is_cancelled() {
+                LAST_TRACES / 10
+            } else {
+                LAST_TRACES
+            };
+            traces.flush(limit).await;
         }
+        result
     });
     // Not the usual drop: that waits for blocking threads, and one may be stuck reading a terminal.
     runtime.shutdown_background();
     result
+}
+
+/// Sets up the log, and traces where they are asked for.
+fn watch(settings: &Settings) -> anyhow::Result<(LogLevel, Option<Traces>)> {
+    let (level, format) = (&settings.log.level, settings.log.format);
+    let Some(asked) = &settings.telemetry.traces else {
+        return Ok((telemetry::init(level, format)?, None));
+    };
+    let traces = Traces::new(asked.service.clone(), env!("CARGO_PKG_VERSION"))?;
+    let level = telemetry::init_with_traces(level, format, &traces)?;
+    Ok((level, Some(traces)))
 }

@@ -25,6 +25,7 @@ mod limits;
 mod malformed;
 mod modern;
 mod musts;
+mod observability;
 mod process;
 mod providers;
 mod replicas;

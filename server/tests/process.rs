@@ -83,6 +83,9 @@ async fn help_teaches_every_variable_and_version_is_the_packages() {
         "LOG_FORMAT",
         "AUTH ",
         "AUTH_TOKENS_FILE",
+        "ADMIN_TOKEN_FILE",
+        "AUDIT_LOG",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
     ] {
         assert!(help.contains(variable), "{variable} is not in\n{help}");
     }

@@ -1,6 +1,7 @@
 //! Every setting, read from the environment once, at start, into one struct a concern.
 //!
-//! Nothing else in the server looks at the environment. All bad settings are reported at once.
+//! Nothing else of ours looks at the environment; the OpenTelemetry SDK reads its own variables, where it is used. All bad
+//! settings are reported at once.
 
 mod auth;
 mod http;
@@ -8,10 +9,11 @@ mod jobs;
 mod saved;
 mod sessions;
 mod source;
+mod telemetry;
 
 use std::path::PathBuf;
 
-use iam_mcp_runtime::telemetry::{self, LogFormat};
+use iam_mcp_runtime::telemetry::{self as log, LogFormat};
 
 use self::source::Reader;
 pub use self::{
@@ -21,6 +23,7 @@ pub use self::{
     saved::SavedJobs,
     sessions::{ReplicaSettings, SessionSettings},
     source::{Invalid, Problem},
+    telemetry::{AuditSettings, TelemetrySettings, TraceSettings},
 };
 
 /// Everything the process can be told.
@@ -30,6 +33,8 @@ pub struct Settings {
     pub transport: Transport,
     /// Logging.
     pub log: LogSettings,
+    /// Traces, the audit log, and who may change the log level.
+    pub telemetry: TelemetrySettings,
     /// The HTTP server; unused over stdio.
     pub http: HttpSettings,
     /// Sessions of the older transport; unused over stdio.
@@ -91,14 +96,15 @@ impl Settings {
             transport: reader.parse("MCP_TRANSPORT", Transport::Stdio, transport),
             log: LogSettings {
                 level: reader.parse("LOG_LEVEL", "INFO".to_owned(), |text| {
-                    telemetry::check(text)
+                    log::check(text)
                         .map(|()| text.to_owned())
                         .map_err(|error| error.to_string())
                 }),
                 format: reader.parse("LOG_FORMAT", LogFormat::Json, |text| {
-                    text.parse().map_err(|error: telemetry::Error| error.to_string())
+                    text.parse().map_err(|error: log::Error| error.to_string())
                 }),
             },
+            telemetry: TelemetrySettings::read(&mut reader),
             http: HttpSettings::read(&mut reader),
             sessions: SessionSettings::read(&mut reader),
             jobs: JobSettings::read(&mut reader),

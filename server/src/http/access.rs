@@ -105,12 +105,13 @@ pub async fn layer(State(access): State<Arc<Access>>, request: Request, next: Ne
     match access.check(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(denied) => {
-            tracing::debug!(cause = denied.category(), "request refused");
             let status = match denied {
                 Denied::MalformedHost => StatusCode::BAD_REQUEST,
                 Denied::Host | Denied::Origin => StatusCode::FORBIDDEN,
             };
-            Refusal::new(status, RefusalCode::InvalidRequest, denied.to_string()).into()
+            Refusal::new(status, RefusalCode::InvalidRequest, denied.to_string())
+                .because(denied.category())
+                .into()
         }
     }
 }

@@ -118,12 +118,12 @@ async fn layer(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) 
             next.run(request).await
         }
         Err(denied) => {
-            tracing::debug!(cause = denied.category(), "request refused");
             let cause = vec![("cause", denied.category())];
             auth.metrics.auth_refused.get_or_create(&cause).inc();
             let code = RefusalCode::InvalidRequest;
-            let mut response =
-                Refusal::new(StatusCode::UNAUTHORIZED, code, denied.to_string()).into_response();
+            let mut response = Refusal::new(StatusCode::UNAUTHORIZED, code, denied.to_string())
+                .because("token")
+                .into_response();
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, denied.challenge());

@@ -50,7 +50,7 @@ impl From<Error> for Refusal {
             Error::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Error::Broken => StatusCode::BAD_REQUEST,
         };
-        Self::new(status, RefusalCode::InvalidRequest, error.to_string())
+        Self::new(status, RefusalCode::InvalidRequest, error.to_string()).because(error.category())
     }
 }
 

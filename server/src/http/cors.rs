@@ -5,17 +5,22 @@ use std::{sync::Arc, time::Duration};
 use axum::http::{HeaderName, HeaderValue, Method, header, request::Parts};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::origin::{Origin, OriginPattern};
+use super::{
+    origin::{Origin, OriginPattern},
+    request_id,
+};
 
 /// How long a browser may remember what it was allowed.
 const MAX_AGE: Duration = Duration::from_hours(1);
 
-/// What pages may read: the protocol's headers, and what says when to come back.
-const EXPOSED: [HeaderName; 4] = [
+/// What pages may read: the protocol's headers, what says when to come back, and what to name in a report.
+const EXPOSED: [HeaderName; 6] = [
     HeaderName::from_static("mcp-session-id"),
     HeaderName::from_static("mcp-protocol-version"),
     header::RETRY_AFTER,
     header::WWW_AUTHENTICATE,
+    request_id::REQUEST_ID,
+    request_id::SESSION_ID,
 ];
 
 /// The layer for pages of `origins`.

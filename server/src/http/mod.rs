@@ -1,9 +1,9 @@
 //! The router and its middleware, one file each.
 //!
-//! From the outside in, a request meets: the drain ([`draining`]), the measurement ([`measure`]), the Host and
-//! Origin check ([`access`]), CORS ([`cors`]: a preflight has no token and ends here), the token check ([`auth`],
-//! which says whose request it is: [`principal`]), the rate limit ([`rate_limit`]), and then a transport, which
-//! reads its body by [`body`]. `/health` meets the first two only.
+//! From the outside in, a request meets: the drain ([`draining`]), the measurement ([`measure`], which gives
+//! it its ids: [`request_id`]), the Host and Origin check ([`access`]), CORS ([`cors`]: a preflight has no token and ends
+//! here), the token check ([`auth`], which says whose request it is: [`principal`]), the rate limit ([`rate_limit`]), and
+//! then a transport, which reads its body by [`body`]. `/health` meets the first two only.
 
 pub mod access;
 pub mod auth;
@@ -17,5 +17,6 @@ pub mod origin;
 pub mod principal;
 pub mod rate_limit;
 pub mod refusal;
+pub mod request_id;
 pub mod router;
 pub mod tokens;

@@ -89,6 +89,7 @@ pub async fn layer(State(limit): State<Arc<RateLimit>>, request: Request, next: 
         limit.metrics.rate_limited.inc();
         let message = "too many messages from this address; see Retry-After";
         return Refusal::new(StatusCode::TOO_MANY_REQUESTS, RefusalCode::Unavailable, message)
+            .because("rate")
             .with_retry_after(wait)
             .into();
     }

@@ -19,10 +19,15 @@ pub enum RefusalCode {
     Unavailable,
 }
 
+/// Why a message was refused, in a word of a few. It goes with the answer, for metrics and logs.
+#[derive(Debug, Clone, Copy)]
+pub struct Cause(pub &'static str);
+
 /// A refused message.
 #[derive(Debug)]
 pub struct Refusal {
     status: StatusCode,
+    cause: Option<Cause>,
     code: RefusalCode,
     message: Cow<'static, str>,
     id: Option<RequestId>,
@@ -35,11 +40,19 @@ impl Refusal {
     pub fn new(status: StatusCode, code: RefusalCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
+            cause: None,
             code,
             message: message.into(),
             id: None,
             retry_after: None,
         }
+    }
+
+    /// Says why, in a word of a few; without it the status does.
+    #[must_use]
+    pub fn because(mut self, cause: &'static str) -> Self {
+        self.cause = Some(Cause(cause));
+        self
     }
 
     /// Names the request that it answers.
@@ -79,6 +92,9 @@ impl IntoResponse for Refusal {
         };
         let error = JsonRpcError::new(self.id, ErrorData::new(code, self.message, None));
         let mut response = (self.status, axum::Json(error)).into_response();
+        if let Some(cause) = self.cause {
+            response.extensions_mut().insert(cause);
+        }
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {

@@ -69,7 +69,10 @@ pub fn router<H: Serves>(
         .layer(middleware::from_fn_with_state(access, access::layer))
         // After the check: a prober knows no name of ours, and the answer holds nothing worth guarding.
         .merge(Router::new().route("/health", get(health::get)).with_state(name))
-        .layer(middleware::from_fn_with_state(metrics.clone(), measure::layer))
+        .layer(middleware::from_fn_with_state(
+            measure::Measure::new(metrics.clone()),
+            measure::layer,
+        ))
         .layer(middleware::from_fn_with_state(drain, draining::layer));
     match &settings.base_path {
         // Besides, not instead: an ingress may take the path off, and people forward ports past it.

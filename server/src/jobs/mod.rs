@@ -11,6 +11,7 @@ pub mod request;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use tracing::Instrument as _;
 
 use self::{catalogue::Catalogue, job::Job, jsearch::JSearch, key::Key, request::SearchRequest};
 use crate::{
@@ -113,12 +114,24 @@ impl Jobs {
     pub async fn search(&self, request: &SearchRequest, progress: &dyn Progress) -> Result<Found, Error> {
         let inner = &*self.0;
         let provider = inner.provider();
-        let result = provider.search(request, progress).await;
+        let span = tracing::debug_span!(
+            "provider_call",
+            otel.name = format_args!("search {}", provider.name()),
+            otel.kind = "client",
+            otel.status_code = tracing::field::Empty,
+            error.r#type = tracing::field::Empty,
+            provider = provider.name(),
+        );
+        let result = provider.search(request, progress).instrument(span.clone()).await;
         let outcome = match &result {
             Ok(found) if found.jobs.is_empty() => "empty",
             Ok(_) => "ok",
             Err(error) => error.category(),
         };
+        if result.is_err() {
+            span.record("error.type", outcome);
+            span.record("otel.status_code", "ERROR");
+        }
         let labels = vec![("provider", provider.name()), ("outcome", outcome)];
         inner.metrics.provider_calls.get_or_create(&labels).inc();
         result

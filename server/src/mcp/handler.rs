@@ -17,6 +17,8 @@ use rmcp::{
     service::{RequestContext, SubscriptionContext},
 };
 
+use tracing::Instrument as _;
+
 use super::{
     LIST_TTL_MS,
     apps::{self, Pages},
@@ -29,8 +31,12 @@ use super::{
         subscriptions::{self, Hears},
     },
     tools::{Call, Tools},
+    watch::Watched,
 };
-use crate::{config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics, saved::Saved};
+use crate::{
+    audit::Audit, config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics,
+    saved::Saved,
+};
 
 /// What a model is told about the server as a whole.
 const INSTRUCTIONS: &str = "Finds jobs. Call search_jobs with a role, and if wanted a city with its country, \
@@ -56,6 +62,7 @@ pub struct Handler {
     eras: Eras,
     /// The process's one and only client, where there is such.
     only: Option<Arc<dyn Client>>,
+    audit: Audit,
 }
 
 #[derive(Debug)]
@@ -105,7 +112,15 @@ impl Handler {
             shared: Arc::new(shared),
             eras: Eras::All,
             only: None,
+            audit: Audit::default(),
         }
+    }
+
+    /// The same handler, with a line in the audit log for each tool call.
+    #[must_use]
+    pub fn auditing(mut self, audit: Audit) -> Self {
+        self.audit = audit;
+        self
     }
 
     /// The same handler, for a transport that carries `eras`.
@@ -210,18 +225,21 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(tool) = self.shared.tools.find(&request.name) else {
-            self.shared.metrics.tool_call("other").ended("protocol_error");
+        let principal = principal(&context);
+        let tool = self.shared.tools.find(&request.name);
+        let name = tool.map_or("other", |tool| tool.name());
+        let watched = Watched::begin(name, principal, &context, &self.shared.metrics, &self.audit);
+        let Some(tool) = tool else {
+            watched.ended("protocol_error");
             return Err(ErrorData::invalid_params(
                 format!("there is no tool \"{}\"", request.name),
                 None,
             ));
         };
-        let timed = self.shared.metrics.tool_call(tool.name());
         let call = Call {
             arguments: request.arguments.unwrap_or_default(),
             answers: request.input_responses,
-            principal: principal(&context),
+            principal,
             context: &context,
         };
         // Cancelled by `notifications/cancelled`, by a closed response stream, or by the end of a session:
@@ -229,9 +247,9 @@ impl ServerHandler for Handler {
         let result = tokio::select! {
             biased;
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),
-            result = tool.call(call) => result,
+            result = tool.call(call).instrument(watched.span()) => result,
         };
-        timed.ended(match &result {
+        watched.ended(match &result {
             CallToolResponse::Complete(result) if result.is_error == Some(true) => "tool_error",
             CallToolResponse::InputRequired(_) => "input_required",
             _ => "ok",

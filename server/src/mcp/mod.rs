@@ -8,6 +8,7 @@ pub mod prompts;
 pub mod resources;
 pub mod serves;
 pub mod tools;
+pub mod watch;
 
 pub use handler::{Eras, Handler};
 pub use serves::Serves;

@@ -6,16 +6,22 @@ use std::{sync::Arc, time::Instant};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram, info::Info},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 
 pub use self::sse::{Forward, Forwarding, SseMetrics};
 
-/// One or two labels, by name.
+/// One or two labels, by name. What is counted with every call has a type of its own, which takes no allocation.
 pub type Labels = Vec<(&'static str, &'static str)>;
 
-type Durations = Family<Labels, Histogram, fn() -> Histogram>;
+/// Which commit was built, where the build says so.
+const REVISION: &str = match option_env!("IAM_MCP_REVISION") {
+    Some(revision) if !revision.is_empty() => revision,
+    _ => "unknown",
+};
+
+type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// The server's measurements. Clones share them.
 #[derive(Debug, Clone)]
@@ -27,11 +33,17 @@ pub struct Inner {
     /// Requests answered.
     pub http_requests: Family<RequestLabels, Counter>,
     /// Seconds to an answer's head, by `route`.
-    pub http_duration: Durations,
+    pub http_duration: Durations<RouteLabels>,
+    /// Requests that have no answer yet.
+    pub http_in_flight: Gauge,
+    /// Requests refused or failed, by `route` and `cause`.
+    pub http_errors: Family<ErrorLabels, Counter>,
     /// Tool calls, by `tool` and `outcome`: ok, `tool_error`, `protocol_error`, cancelled.
-    pub tool_calls: Family<Labels, Counter>,
+    pub tool_calls: Family<CallLabels, Counter>,
     /// Seconds a call took, by `tool`.
-    pub tool_duration: Durations,
+    pub tool_duration: Durations<ToolLabels>,
+    /// Tool calls that have no answer yet.
+    pub tools_in_flight: Gauge,
     /// Sessions of the older transport, and replicas.
     pub sse: SseMetrics,
     /// Requests to job providers, by `provider` and `outcome`.
@@ -40,6 +52,8 @@ pub struct Inner {
     pub rate_limited: Counter,
     /// Requests refused for want of a token, by `cause`: missing, malformed, unknown.
     pub auth_refused: Family<Labels, Counter>,
+    /// Lines of the audit log that could not be written.
+    pub audit_lost: Counter,
 }
 
 impl std::ops::Deref for Metrics {
@@ -57,8 +71,40 @@ pub struct RequestLabels {
     pub route: &'static str,
     /// The method, or `other`.
     pub method: &'static str,
-    /// The status code.
+    /// The status code; 499 where the client left before there was one.
     pub status: u16,
+}
+
+/// What a request's time is counted under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteLabels {
+    /// The route's pattern.
+    pub route: &'static str,
+}
+
+/// What a refused or failed request is counted under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ErrorLabels {
+    /// The route's pattern.
+    pub route: &'static str,
+    /// Why, in a word.
+    pub cause: &'static str,
+}
+
+/// What a tool call is counted under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CallLabels {
+    /// The tool, or `other`.
+    pub tool: &'static str,
+    /// How the call ended.
+    pub outcome: &'static str,
+}
+
+/// What a tool call's time is counted under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ToolLabels {
+    /// The tool, or `other`.
+    pub tool: &'static str,
 }
 
 impl Metrics {
@@ -74,19 +120,23 @@ impl Metrics {
         let metrics = Inner {
             http_requests: Family::default(),
             http_duration: Family::new_with_constructor(durations),
+            http_in_flight: Gauge::default(),
+            http_errors: Family::default(),
             tool_calls: Family::default(),
             tool_duration: Family::new_with_constructor(durations),
+            tools_in_flight: Gauge::default(),
             sse: SseMetrics::default(),
             provider_calls: Family::default(),
             rate_limited: Counter::default(),
             auth_refused: Family::default(),
+            audit_lost: Counter::default(),
         };
         let mut registry = Registry::with_prefix("iam_mcp");
         let r = &mut registry;
         r.register(
             "build",
             "What is running",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+            Info::new([("version", env!("CARGO_PKG_VERSION")), ("revision", REVISION)]),
         );
         r.register(
             "http_requests",
@@ -99,7 +149,22 @@ impl Metrics {
             Unit::Seconds,
             metrics.http_duration.clone(),
         );
+        r.register(
+            "http_requests_in_flight",
+            "HTTP requests that have no answer yet",
+            metrics.http_in_flight.clone(),
+        );
+        r.register(
+            "http_errors",
+            "HTTP requests refused or failed",
+            metrics.http_errors.clone(),
+        );
         r.register("tool_calls", "Tool calls", metrics.tool_calls.clone());
+        r.register(
+            "tool_calls_in_flight",
+            "Tool calls that have no answer yet",
+            metrics.tools_in_flight.clone(),
+        );
         r.register_with_unit(
             "tool_call_duration",
             "Time a tool call took",
@@ -122,12 +187,18 @@ impl Metrics {
             "Requests refused for want of a token",
             metrics.auth_refused.clone(),
         );
+        r.register(
+            "audit_lines_lost",
+            "Lines of the audit log that could not be written",
+            metrics.audit_lost.clone(),
+        );
         (Self(Arc::new(metrics)), registry)
     }
 
     /// Starts timing a call of `tool`, which must be one of the server's own names.
     #[must_use]
     pub fn tool_call(&self, tool: &'static str) -> ToolCall {
+        self.tools_in_flight.inc();
         ToolCall {
             metrics: self.clone(),
             tool,
@@ -155,14 +226,16 @@ impl ToolCall {
 
 impl Drop for ToolCall {
     fn drop(&mut self) {
+        let (tool, outcome) = (self.tool, self.outcome);
         let seconds = self.start.elapsed().as_secs_f64();
+        self.metrics.tools_in_flight.dec();
         self.metrics
             .tool_duration
-            .get_or_create(&vec![("tool", self.tool)])
+            .get_or_create(&ToolLabels { tool })
             .observe(seconds);
         self.metrics
             .tool_calls
-            .get_or_create(&vec![("tool", self.tool), ("outcome", self.outcome)])
+            .get_or_create(&CallLabels { tool, outcome })
             .inc();
     }
 }

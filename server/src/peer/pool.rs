@@ -12,6 +12,7 @@ use futures::future::join_all;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use iam_mcp_runtime::telemetry::otlp;
 use parking_lot::Mutex;
 use tokio::{
     net::TcpStream,
@@ -256,6 +257,8 @@ impl Peers {
                 request.headers_mut().insert(name, value.clone());
             }
         }
+        // The request that brought the message here is between its client's span and the owner's.
+        otlp::inject(request.headers_mut());
         Ok(request)
     }
 
@@ -384,5 +387,6 @@ impl From<Error> for Refusal {
             ),
             Error::Busy | Error::Unreachable => Self::unavailable(error.to_string()),
         }
+        .because(error.category())
     }
 }

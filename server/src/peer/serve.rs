@@ -9,17 +9,19 @@ use axum::{
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use iam_mcp_runtime::telemetry::otlp;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
 
 use super::{MESSAGE, PRINCIPAL, REPLICAS, SESSION, WENT_ON, channel, known, pool::Peers};
 use crate::{
     hex,
-    http::{body, principal::Principal, refusal::Refusal},
+    http::{body, principal::Principal, refusal::Refusal, request_id},
     mcp::Serves,
     transport::sse::{Delivered, Sse, session_id::SessionKey},
 };
@@ -92,7 +94,13 @@ async fn connection<H: Serves>(stream: TcpStream, sse: Sse<H>, peers: Arc<Peers>
         let (sse, peers) = (sse.clone(), Arc::clone(&peers));
         async move {
             let others = acquaint(&peers, &request);
-            let mut response = answer(&sse, request.map(Body::new)).await;
+            let span = tracing::debug_span!(
+                "forwarded_message",
+                otel.kind = "server",
+                request_id = request_id::of(request.headers()),
+            );
+            otlp::continue_from_headers(&span, request.headers());
+            let mut response = answer(&sse, request.map(Body::new)).instrument(span).await;
             if let Some(others) = others {
                 response.headers_mut().insert(REPLICAS, others);
             }

@@ -38,6 +38,7 @@ pub(super) fn instead(sent: &[u8]) -> Response {
         RefusalCode::Unavailable,
         retry_error().message,
     )
+    .because("stopping")
     .with_retry_after(Duration::from_secs(1));
     if let Some(id) = id(sent) {
         refusal = refusal.with_id(id);

@@ -7,6 +7,7 @@ use rmcp::{service::serve_server_with_ct, transport::stdio_pipes};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::{self, Audit},
     config::{Settings, Transport},
     jobs::Jobs,
     mcp::{Eras, Handler, conversation::OnlyClient},
@@ -20,6 +21,9 @@ pub enum Error {
     /// No client that speaks MCP.
     #[error("the client did not open the conversation as MCP asks: {0}")]
     Handshake(String),
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
     /// The service's task failed.
     #[error("the conversation broke off: {0}")]
     Broken(#[from] tokio::task::JoinError),
@@ -31,6 +35,7 @@ impl Error {
     pub fn category(&self) -> &'static str {
         match self {
             Self::Handshake(_) => "handshake",
+            Self::Audit(error) => error.category(),
             Self::Broken(_) => "broken",
         }
     }
@@ -43,12 +48,15 @@ impl Error {
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     let (metrics, _) = Metrics::new();
     let jobs = Jobs::new(&settings.jobs, metrics.clone());
+    let audit = Audit::open(&settings.telemetry.audit, metrics.clone())?;
+    audit.follow_hangups(shutdown.soft())?;
     let soft = shutdown.soft();
     let saved = Saved::offered(&settings, Transport::Stdio, soft.clone());
     let client = Arc::new(OnlyClient::default());
     let handler = Handler::new(&settings.names, jobs, saved, metrics)
         .serving(Eras::All)
-        .serving_only(Arc::clone(&client) as _);
+        .serving_only(Arc::clone(&client) as _)
+        .auditing(audit);
     tracing::info!("speaking MCP on stdin and stdout");
     // Not with the signal's own token: rmcp would answer the calls that this ends, to a client that has left. It closes
     // stdin, waits two seconds or so, sends SIGTERM, and may take an answer then for a fault of its own.

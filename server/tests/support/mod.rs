@@ -1,6 +1,7 @@
 //! A server of one's own, and clients for it.
 
 pub(crate) mod modern;
+mod process;
 pub(crate) mod raw;
 mod replicas;
 mod sse;
@@ -16,7 +17,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-pub(crate) use self::{replicas::Replicas, sse::Stream};
+pub(crate) use self::{process::Process, replicas::Replicas, sse::Stream};
 
 /// The longest a test waits for anything. A machine under load may need it; a healthy server never does.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);

@@ -37,7 +37,7 @@ use self::{
     registry::{FindError, Found, Opening, Place, Sessions},
     resumption::Resumption,
     session::{Refused, Session},
-    session_id::SessionKey,
+    session_id::{SessionKey, SessionTag},
 };
 use super::streamable_http::not_a_message;
 use crate::{
@@ -45,6 +45,7 @@ use crate::{
         body,
         principal::Principal,
         refusal::{Refusal, RefusalCode},
+        request_id::SESSION_ID,
     },
     mcp::{
         Eras, Handler, Serves,
@@ -149,7 +150,11 @@ impl<H: Serves> Sse<H> {
         let opened = match self.sessions.open(opening) {
             Ok(opened) => opened,
             Err(_) if returns => return event_stream(Body::from(COME_AGAIN)),
-            Err(error) => return Refusal::unavailable(error.to_string()).into(),
+            Err(error) => {
+                return Refusal::unavailable(error.to_string())
+                    .because(error.category())
+                    .into();
+            }
         };
         if let Some((hears, session)) = hears.zip(opened.session.upgrade()) {
             let handler = self.handler.clone();
@@ -173,7 +178,7 @@ impl<H: Serves> Sse<H> {
                 }
             });
         }
-        event_stream(Body::new(opened.stream))
+        tagged(event_stream(Body::new(opened.stream)), opened.tag)
     }
 
     /// `HEAD`: what `GET` would say, without a session.
@@ -186,10 +191,16 @@ impl<H: Serves> Sse<H> {
     pub async fn post(&self, id: &str, request: Request) -> Response {
         let principal = principal(request.extensions());
         // Before a byte of the body is read.
-        let mut place = match self.sessions.locate(id, principal) {
+        let place = match self.sessions.locate(id, principal) {
             Ok(place) => place,
             Err(error) => return not_here(error).into(),
         };
+        let tag = place.tag();
+        tagged(self.pass_on(place, principal, request).await, tag)
+    }
+
+    /// Takes one message to where its session is, and after it if it moves.
+    async fn pass_on(&self, mut place: Place, principal: Principal, request: Request) -> Response {
         let (head, body) = request.into_parts();
         let body = match body::read(&head.headers, body).await {
             Ok(body) => body,
@@ -267,6 +278,7 @@ impl<H: Serves> Sse<H> {
                 let id = request.id.clone();
                 let extensions = request.request.extensions_mut();
                 extensions.insert(with_principal(head, session));
+                extensions.insert(SessionTag(session.id().session));
                 if subscribes(&request.request) {
                     kept = Some(Kept::Then(Arc::clone(&self.sessions)));
                     let client: Weak<dyn Client> = Arc::downgrade(session) as _;
@@ -351,6 +363,7 @@ fn not_here(error: FindError) -> Refusal {
         RefusalCode::InvalidRequest,
         error.to_string(),
     )
+    .because(error.category())
 }
 
 fn refuse(refused: Refused) -> Refusal {
@@ -362,11 +375,20 @@ fn refuse(refused: Refused) -> Refusal {
         ),
         Refused::TooMany | Refused::Unread => Refusal::unavailable(refused.to_string()),
     }
+    .because(refused.category())
 }
 
 /// The word is part of the older transport's habits: clients and the deployment guide show it.
 fn accepted() -> Response {
     (StatusCode::ACCEPTED, "Accepted").into_response()
+}
+
+/// Says which session an answer belongs to, by what stands for it.
+fn tagged(mut answer: Response, tag: SessionTag) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&tag.to_string()) {
+        answer.headers_mut().insert(SESSION_ID, tag);
+    }
+    answer
 }
 
 fn event_stream(body: Body) -> Response {

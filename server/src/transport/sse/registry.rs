@@ -15,7 +15,7 @@ use super::{
     resumption::Resumption,
     sealed::NoRandom,
     session::{End, Ended, Session},
-    session_id::{self, Owner, SessionId, SessionKey},
+    session_id::{self, Owner, SessionId, SessionKey, SessionTag},
     stream::EventStream,
 };
 use crate::{
@@ -73,6 +73,8 @@ pub struct Opened {
     pub id: String,
     /// Itself.
     pub session: Weak<Session>,
+    /// What stands for it where people look.
+    pub tag: SessionTag,
 }
 
 /// Where a session is.
@@ -82,6 +84,17 @@ pub enum Place {
     Here(SessionKey),
     /// On another replica, which sealed its id with that key.
     There(SessionId, Arc<Key>),
+}
+
+impl Place {
+    /// What stands for the session where people look.
+    #[must_use]
+    pub fn tag(&self) -> SessionTag {
+        SessionTag(match self {
+            Self::Here(session) => *session,
+            Self::There(id, _) => id.session,
+        })
+    }
 }
 
 /// A session of this process, or what became of it.
@@ -107,6 +120,18 @@ pub enum OpenError {
     /// The system has no random numbers.
     #[error("no session id could be made; try again")]
     Random,
+}
+
+impl OpenError {
+    /// A bounded name for metrics and logs.
+    #[must_use]
+    pub fn category(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Closed => "stopping",
+            Self::Random => "random",
+        }
+    }
 }
 
 impl From<NoRandom> for OpenError {
@@ -208,6 +233,7 @@ impl Sessions {
             stream: EventStream::new(&endpoint, &kept, events, lease),
             id: sealed,
             session: Arc::downgrade(&opened),
+            tag: SessionTag(id.session),
         })
     }
 

@@ -12,7 +12,10 @@ use std::{
 
 use super::sealed::{self, NoRandom};
 use crate::{
-    http::principal::{self, Principal},
+    http::{
+        principal::{self, Principal},
+        request_id,
+    },
     keyring::{Key, KeyRing, Keys},
 };
 
@@ -33,6 +36,16 @@ pub const MAX_AGE: Duration = Duration::from_hours(7 * 24);
 
 /// What a session is called inside the process that has it.
 pub type SessionKey = [u8; KEY_LEN];
+
+/// What stands for a session where people look: a hash, which no client can use. It goes with each of its requests.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionTag(pub SessionKey);
+
+impl std::fmt::Display for SessionTag {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&request_id::tag(&self.0))
+    }
+}
 
 /// A process that has sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,10 @@
 //! The admin port: `/livez`, `/readyz` and `/metrics`.
 //!
 //! Kept apart from the port that serves users, so that probes and scrapes need no access to it and are
-//! not counted, limited or checked there.
+//! not counted, limited or checked there. What changes something asks for more ([`token`]).
+
+pub mod log_level;
+pub mod token;
 
 use std::{
     sync::{

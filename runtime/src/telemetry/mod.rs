@@ -1,15 +1,29 @@
-//! Logging. Always to stderr: in stdio mode stdout belongs to the protocol.
+//! Logging, always to stderr: in stdio mode stdout belongs to the protocol. And traces, where they are asked for.
+
+mod level;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 
 use std::{io::IsTerminal as _, str::FromStr};
 
-use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
+
+pub use self::level::{LogLevel, Shown};
 
 /// Libraries whose own chatter below these levels helps nobody who debugs this project.
-const QUIET: &str = "hyper=info,hyper_util=info,kube_client=info,rustls=info,tantivy=warn,tower=info";
+///
+/// rmcp writes whole messages at `debug`, with arguments and session ids in them, each request's lifecycle at
+/// `info`, and at `warn` each error that a client causes: metrics count those, and clients must not fill the log.
+/// Whoever wants them asks for them by name (`debug,rmcp=debug`).
+const QUIET: &str = "hyper=info,hyper_util=info,kube_client=info,reqwest=info,rmcp=error,rmcp::service=off,rustls=info,tantivy=warn,tower=info";
 
-/// At `info` rmcp reports each request's lifecycle, and at `warn` each error that a client causes: metrics
-/// count both, and clients must not fill the log. The errors of its service are answers to clients that hung up.
-const QUIETER: &str = "rmcp=error,rmcp::service=off";
+/// The errors of rmcp's service are answers to clients that hung up.
+const HUNG_UP: &str = "rmcp=error,rmcp::service=off";
+
+/// A layer that takes what the log lines' filter leaves out too.
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,6 +64,9 @@ pub enum Error {
     /// A subscriber is installed already.
     #[error("logging is set up already")]
     AlreadySet,
+    /// The subscriber is gone, or was never installed.
+    #[error("there is no log whose level could be changed")]
+    NoLog,
 }
 
 impl Error {
@@ -60,27 +77,48 @@ impl Error {
             Self::Level { .. } => "level",
             Self::Format(_) => "format",
             Self::AlreadySet => "already_set",
+            Self::NoLog => "no_log",
         }
     }
 }
 
-/// Installs the process's subscriber, writing to stderr.
+/// Installs the process's subscriber, writing to stderr. The level can be changed later.
 ///
 /// `level` is a level in any case, Python's names included (`WARNING`, `CRITICAL`), or a filter in the
 /// syntax of [`EnvFilter`], which is then taken as it is.
 ///
 /// # Errors
 /// [`Error::Level`] for a level that is neither, [`Error::AlreadySet`] on the second call.
-pub fn init(level: &str, format: LogFormat) -> Result<(), Error> {
-    let builder = fmt().with_env_filter(filter(level)?).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
-        LogFormat::Text => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .finish()
-            .try_init(),
-    }
-    .map_err(|_| Error::AlreadySet)
+pub fn init(level: &str, format: LogFormat) -> Result<LogLevel, Error> {
+    install(level, format, None)
+}
+
+/// As [`init`], with traces: spans of ours go to a collector whatever the log's level is.
+///
+/// # Errors
+/// As [`init`].
+#[cfg(feature = "otlp")]
+pub fn init_with_traces(level: &str, format: LogFormat, traces: &otlp::Traces) -> Result<LogLevel, Error> {
+    install(level, format, Some(traces.layer()))
+}
+
+fn install(level: &str, format: LogFormat, traces: Option<BoxedLayer>) -> Result<LogLevel, Error> {
+    let (filter, handle) = reload::Layer::new(filter(level)?);
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+    };
+    // The filter is the lines' own, not the subscriber's: what no layer wants stays as cheap as before, and traces
+    // do not depend on it.
+    let layers: Vec<BoxedLayer> = std::iter::once(lines.with_filter(filter).boxed())
+        .chain(traces)
+        .collect();
+    tracing_subscriber::registry()
+        .with(layers)
+        .try_init()
+        .map_err(|_| Error::AlreadySet)?;
+    Ok(LogLevel::new(level, handle))
 }
 
 /// Checks a level without installing anything, so that bad settings are reported together.
@@ -99,9 +137,9 @@ fn filter(level: &str) -> Result<EnvFilter, Error> {
         "" => return Err(bad()),
         "trace" => format!("trace,{QUIET}"),
         "debug" => format!("debug,{QUIET}"),
-        "info" => format!("info,{QUIET},{QUIETER}"),
-        "warn" | "warning" => format!("warn,{QUIETER}"),
-        "error" | "critical" | "fatal" => format!("error,{QUIETER}"),
+        "info" => format!("info,{QUIET}"),
+        "warn" | "warning" => format!("warn,{HUNG_UP}"),
+        "error" | "critical" | "fatal" => format!("error,{HUNG_UP}"),
         "off" => "off".to_owned(),
         // A bare word would be read as the name of a target, so a typing error would silence the log.
         other if !other.contains(['=', ',']) => return Err(bad()),
