@@ -1,5 +1,7 @@
 //! That a person finds what they look for.
 
+use std::path::Path;
+
 use super::*;
 use crate::jobs::{
     country::Country,
@@ -27,7 +29,7 @@ async fn found(catalogue: &Catalogue, role: &str, location: &str) -> Found {
 
 #[tokio::test]
 async fn the_first_hit_is_the_role_at_the_place() {
-    let catalogue = Catalogue::default();
+    let catalogue = Catalogue::new(Path::new("/nonexistent"), JobMetrics::default());
     for (role, location, title, at) in [
         (
             "Python developer",
@@ -106,9 +108,11 @@ async fn the_first_hit_is_the_role_at_the_place() {
 
 #[tokio::test]
 async fn every_role_is_found_by_its_own_name_in_every_hub() {
-    let catalogue = Catalogue::default();
+    let catalogue = Catalogue::new(Path::new("/nonexistent"), JobMetrics::default());
     for sample in samples::all().expect("good data") {
-        let Some(country) = sample.country else { continue };
+        let Some(country) = Country::find(sample.whereabouts.areas[0]) else {
+            continue;
+        };
         let city = sample.job.location.split(',').next().expect("a city").to_owned();
         let wanted = request(&sample.job.title, Some(Place::city(&city, country)));
         let found = catalogue.find(&wanted).await.expect("found");
@@ -132,7 +136,7 @@ async fn every_role_is_found_by_its_own_name_in_every_hub() {
 
 #[tokio::test]
 async fn nonsense_finds_nothing_and_says_so() {
-    let catalogue = Catalogue::default();
+    let catalogue = Catalogue::new(Path::new("/nonexistent"), JobMetrics::default());
     for role in ["qwxzy", "underwater basket weaver of Atlantis", "!!!", "the job"] {
         let found = found(&catalogue, role, "").await;
         assert!(found.jobs.is_empty(), "{role}: {}", found.jobs[0].title);
@@ -142,7 +146,7 @@ async fn nonsense_finds_nothing_and_says_so() {
 
 #[tokio::test]
 async fn an_unknown_place_is_said_to_be_one() {
-    let catalogue = Catalogue::default();
+    let catalogue = Catalogue::new(Path::new("/nonexistent"), JobMetrics::default());
     let found = found(&catalogue, "rust engineer", "Ulaanbaatar, Mongolia").await;
     assert!(
         found.jobs.iter().all(|job| job.remote),
@@ -165,7 +169,10 @@ async fn platforms_and_counts_are_kept() {
         jobs: 20,
         ..request("developer", Some(Place::Country(germany)))
     };
-    let found = Catalogue::default().find(&wanted).await.expect("found");
+    let found = Catalogue::new(Path::new("/nonexistent"), JobMetrics::default())
+        .find(&wanted)
+        .await
+        .expect("found");
     assert!(!found.jobs.is_empty() && found.jobs.len() <= 20);
     assert!(
         found

@@ -9,7 +9,7 @@ use super::{
     Call, Tool,
     arguments::{self, Arguments},
     schema,
-    search_answer::Answer,
+    search_answer::{Answer, Answers},
 };
 use crate::jobs::Jobs;
 
@@ -23,6 +23,7 @@ apply. Postings with sample: true are invented examples, served when no job boar
 #[derive(Debug)]
 pub struct SearchJobs {
     jobs: Jobs,
+    answers: Answers,
     definition: Definition,
 }
 
@@ -36,9 +37,13 @@ impl SearchJobs {
             .open_world(true);
         let mut definition = Definition::new(NAME, DESCRIPTION, schema::of::<Arguments>());
         definition.title = Some("Search jobs".to_owned());
-        definition.output_schema = Some(schema::of::<Answer>());
+        definition.output_schema = Some(schema::of::<Answer<'static>>());
         definition.annotations = Some(annotations);
-        Self { jobs, definition }
+        Self {
+            jobs,
+            answers: Answers::new(),
+            definition,
+        }
     }
 
     async fn search(&self, arguments: JsonObject) -> CallToolResult {
@@ -53,14 +58,8 @@ impl SearchJobs {
                 return failed(error.to_string());
             }
         };
-        let answer = Answer::new(found, &parsed);
-        let text = answer.text(&parsed.request);
-        match serde_json::to_value(&answer) {
-            Ok(value) => {
-                let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
-                result.structured_content = Some(value);
-                result
-            }
+        match self.answers.result(&found, &parsed) {
+            Ok(result) => result,
             Err(error) => {
                 tracing::error!(%error, "an answer could not be written");
                 failed("The jobs that were found could not be written down; try again.".to_owned())
