@@ -376,3 +376,6 @@ fn key_of(texts: &[&str]) -> u64 {
         .take(8)
         .fold(0, |key, &byte| (key << 8) | u64::from(byte))
 }
+
+#[cfg(test)]
+mod tests;

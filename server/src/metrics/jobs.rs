@@ -56,7 +56,7 @@ impl JobMetrics {
         self.requests.get_or_create(&vec![("provider", provider)]).inc();
     }
 
-    pub(super) fn register(&self, registry: &mut Registry) {
+    pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register(
             "provider_calls",
             "Searches and postings that job providers were asked for",

@@ -1,6 +1,10 @@
 //! That a person finds what they look for.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use super::*;
 use crate::jobs::{
@@ -180,4 +184,126 @@ async fn platforms_and_counts_are_kept() {
             .iter()
             .all(|job| job.platform.as_deref() == Some("indeed"))
     );
+}
+
+const POSTINGS: &str = r#"{"title": "Rust Engineer", "company": "Acme", "location": "Berlin, Germany", "job_id": "acme-1"}
+
+{"title": "Baker", "company": "Oven", "location": "Munich"}
+"#;
+
+fn own(folder: &Path) -> (Catalogue, JobMetrics) {
+    let metrics = JobMetrics::default();
+    (Catalogue::new(folder, metrics.clone()), metrics)
+}
+
+/// Waits until `right`; what is read again is read in a task of its own.
+async fn until(mut right: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !right().await {
+        assert!(start.elapsed() < Duration::from_secs(20), "not in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn own_postings_take_the_samples_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("a.jsonl"), POSTINGS).expect("written");
+    fs::write(folder.path().join("notes.txt"), "no postings").expect("written");
+    let (catalogue, _) = own(folder.path());
+    let found = found(&catalogue, "rust engineer", "Berlin, Germany").await;
+    assert_eq!(found.jobs.len(), 1);
+    assert_eq!((found.jobs[0].job_id.as_str(), found.note), ("acme-1", None));
+    // A city whose country nobody wrote is found with and without one.
+    for place in ["Munich", "Munich, Germany"] {
+        let found = self::found(&catalogue, "baker", place).await;
+        assert_eq!(found.jobs[0].title, "Baker", "{place}");
+        let id = &found.jobs[0].job_id;
+        assert_eq!(
+            catalogue.posting(id).await.expect("an answer").as_ref(),
+            found.jobs.first()
+        );
+    }
+    let found = self::found(&catalogue, "nurse", "").await;
+    assert!(found.jobs.is_empty(), "no sample");
+    assert!(found.note.expect("a note").starts_with("None of the 2 postings"));
+}
+
+#[tokio::test]
+async fn bad_lines_are_counted_and_the_rest_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = format!(
+        r#"{{"title": "Long", "company": "x", "description": "{}"}}"#,
+        "x".repeat(70_000)
+    );
+    let bad = ["{", r#"{"title": "No company"}"#, "null", &long];
+    fs::write(
+        folder.path().join("a.jsonl"),
+        format!("{}\n{POSTINGS}{POSTINGS}", bad.join("\n")),
+    )
+    .expect("written");
+    // Its last line has no end.
+    fs::write(
+        folder.path().join("b.jsonl"),
+        POSTINGS
+            .trim_end()
+            .replace("acme-1", "acme-2")
+            .replace("Oven", "Mill"),
+    )
+    .expect("written");
+    let (catalogue, metrics) = own(folder.path());
+    let found = found(&catalogue, "baker", "").await;
+    let companies: Vec<_> = found.jobs.iter().map(|job| job.company.as_str()).collect();
+    assert_eq!(companies, ["Oven", "Mill"], "in the order of the files");
+    let note = found.note.expect("a note");
+    assert!(
+        note.starts_with("6 lines of the catalogue's files could not be read"),
+        "{note}"
+    );
+    let mut registry = prometheus_client::registry::Registry::default();
+    metrics.register(&mut registry);
+    let mut shown = String::new();
+    prometheus_client::encoding::text::encode(&mut shown, &registry).expect("encodes");
+    for line in ["catalogue_postings 4", "catalogue_bad_lines 6"] {
+        assert!(shown.lines().any(|shown| shown == line), "no {line} in {shown}");
+    }
+}
+
+#[tokio::test]
+async fn changed_files_are_read_again_while_the_old_postings_are_answered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.jsonl");
+    let (catalogue, _) = own(folder.path());
+    assert!(
+        found(&catalogue, "rust", "").await.jobs[0].sample,
+        "no files, so samples"
+    );
+    let generation = catalogue.generation();
+    fs::write(&path, POSTINGS).expect("written");
+    until(async || {
+        catalogue.generation();
+        let found = found(&catalogue, "rust", "").await;
+        assert!(!found.jobs.is_empty());
+        !found.jobs[0].sample
+    })
+    .await;
+    assert!(catalogue.generation() > generation);
+    fs::remove_file(&path).expect("removed");
+    until(async || {
+        catalogue.generation();
+        found(&catalogue, "rust", "").await.jobs[0].sample
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_leaves_does_not_stop_the_reading() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("a.jsonl"), POSTINGS).expect("written");
+    let (catalogue, _) = own(folder.path());
+    let wanted = request("rust", None);
+    let mut first = Box::pin(catalogue.find(&wanted));
+    assert!(futures::poll!(&mut first).is_pending());
+    drop(first);
+    assert_eq!(found(&catalogue, "rust", "").await.jobs.len(), 1);
 }
