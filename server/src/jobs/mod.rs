@@ -297,7 +297,7 @@ impl Choice {
     /// Those that a search asks now; at least one.
     fn asked(&self) -> &[Arc<dyn Provider>] {
         match self {
-            Self::Auto { key, jsearch, .. } if key.get().is_some() => slice::from_ref(jsearch),
+            Self::Auto { key, jsearch, .. } if key.is_there() => slice::from_ref(jsearch),
             Self::Auto { catalogue, .. } => slice::from_ref(catalogue),
             Self::These(providers) => providers,
         }
