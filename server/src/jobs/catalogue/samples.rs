@@ -137,7 +137,11 @@ fn sample(
     Entry {
         job,
         also: role.also.to_owned(),
-        whereabouts: Whereabouts { city, areas },
+        whereabouts: Whereabouts {
+            city,
+            areas,
+            perhaps: None,
+        },
     }
 }
 

@@ -191,6 +191,27 @@ const POSTINGS: &str = r#"{"title": "Rust Engineer", "company": "Acme", "locatio
 {"title": "Baker", "company": "Oven", "location": "Munich"}
 "#;
 
+/// A code behind the city that is a state of the USA and a country.
+#[tokio::test]
+async fn a_code_that_means_two_things_is_found_as_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines: Vec<_> = ["Berlin, DE", "Newark, DE", "Toronto, Canada"]
+        .map(|place| format!(r#"{{"title": "Nurse", "company": "Ward of {place}", "location": "{place}"}}"#))
+        .into();
+    fs::write(folder.path().join("a.jsonl"), lines.join("\n")).expect("written");
+    let (catalogue, _) = own(folder.path());
+    for (place, first) in [
+        ("Berlin, Germany", "Berlin, DE"),
+        ("Newark, United States", "Newark, DE"),
+        ("Canada", "Toronto, Canada"),
+        ("Germany", "Berlin, DE"),
+    ] {
+        let found = found(&catalogue, "nurse", place).await;
+        assert_eq!(found.jobs[0].location, first, "{place}");
+        assert_eq!(found.note, None, "{place}");
+    }
+}
+
 fn own(folder: &Path) -> (Catalogue, JobMetrics) {
     let metrics = JobMetrics::default();
     (Catalogue::new(folder, metrics.clone()), metrics)

@@ -1,7 +1,7 @@
 //! Postings, indexed in memory: what the catalogue and the public boards search in.
 //!
-//! A posting lies in the index's store as JSON, compressed in blocks, and is only read when it is a hit. That
-//! keeps 100,000 of them at about a third of their size in the files that they come from.
+//! A posting lies in the index's store as JSON, compressed in blocks, and is only read when it is a hit. With its
+//! words it takes about as much memory as it does in the file that it comes from.
 
 mod query;
 mod whereabouts;
@@ -38,7 +38,7 @@ struct Fields {
     /// All words: title, other words, description.
     text: Field,
     city: Field,
-    /// Countries' codes, [`whereabouts::REMOTE`], [`whereabouts::WORLDWIDE`].
+    /// Countries' codes, and those that [`whereabouts`] has beside them.
     area: Field,
     platform: Field,
     id: Field,
@@ -138,6 +138,9 @@ impl Builder {
         document.add_text(fields.city, &whereabouts.city);
         for area in &whereabouts.areas {
             document.add_text(fields.area, area);
+        }
+        if let Some(code) = whereabouts.perhaps {
+            document.add_text(fields.area, perhaps(code));
         }
         if let Some(platform) = &job.platform {
             document.add_text(fields.platform, platform.to_lowercase());
@@ -253,6 +256,11 @@ impl Index {
         let json = job.as_ref().and_then(Value::as_bytes).unwrap_or_default();
         Ok(serde_json::from_slice(json)?)
     }
+}
+
+/// The area of what may be in a country.
+fn perhaps(code: &str) -> String {
+    format!("perhaps {code}")
 }
 
 /// The hits of several queries, one after another.

@@ -10,7 +10,7 @@ use tantivy::{
 };
 
 use super::{
-    Fields, tokens,
+    Fields, perhaps, tokens,
     whereabouts::{REMOTE, SOMEWHERE, WORLDWIDE},
 };
 use crate::jobs::{place::Place, request::Platform};
@@ -124,9 +124,19 @@ impl Queries {
                     terms
                 };
                 let (country, anywhere) = (area(country.code), area(WORLDWIDE));
-                vec![here(code), here(SOMEWHERE), vec![country], vec![anywhere]]
+                let perhaps = &perhaps(code);
+                vec![
+                    here(code),
+                    here(perhaps),
+                    here(SOMEWHERE),
+                    vec![country],
+                    vec![anywhere],
+                ]
             }
-            Place::Country(country) => vec![vec![area(country.code)], vec![area(WORLDWIDE)]],
+            Place::Country(country) => {
+                let areas = [country.code, WORLDWIDE, &perhaps(country.code)];
+                areas.map(|code| vec![area(code)]).into()
+            }
             Place::Remote => vec![vec![area(WORLDWIDE)], vec![area(REMOTE)]],
             // Nobody knows how large an unknown place is, so only hits in it count.
             Place::Text { head, .. } => Some(self.city(head))

@@ -21,6 +21,8 @@ pub(in crate::jobs) struct Whereabouts {
     pub(in crate::jobs) city: String,
     /// Countries' codes, and the areas above.
     pub(in crate::jobs) areas: Vec<&'static str>,
+    /// The country's code, if it is one behind the city that is a state of the USA as well: "Berlin, DE".
+    pub(in crate::jobs) perhaps: Option<&'static str>,
 }
 
 impl Whereabouts {
@@ -45,6 +47,7 @@ impl Whereabouts {
         let place = Place::parse(location);
         let mut areas = Vec::new();
         let mut city = String::new();
+        let mut perhaps = None;
         // Boards write "Remote (Germany)", "Remote - UK" and "USA Only".
         let parts: Vec<_> = location
             .split([',', ';', '/', '(', ')', '|'])
@@ -61,10 +64,11 @@ impl Whereabouts {
             Place::Remote => {}
             Place::Text { text, .. } => {
                 city.clone_from(text);
-                let state = parts.last().is_some_and(|last| us_state(last));
+                let state = parts.last().filter(|last| us_state(last));
                 let known = parts.iter().filter_map(|part| Country::find(part));
-                if state {
+                if let Some(state) = state {
                     areas.push("US");
+                    perhaps = Country::find(state).map(|country| country.code);
                 } else {
                     areas.extend(known.map(|country| country.code));
                 }
@@ -83,13 +87,30 @@ impl Whereabouts {
             areas.push(SOMEWHERE);
         }
         areas.dedup();
-        Self { city, areas }
+        Self { city, areas, perhaps }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_that_means_two_things_is_kept_as_both() {
+        for (location, perhaps) in [
+            ("Berlin, DE", Some("DE")),
+            ("Tel Aviv, IL", Some("IL")),
+            ("Austin, TX", None),
+            ("Berlin, Germany", None),
+        ] {
+            let whereabouts = Whereabouts::of(location, false);
+            assert_eq!(whereabouts.perhaps, perhaps, "{location}");
+            assert_eq!(
+                whereabouts.areas,
+                [if location.contains("Germany") { "DE" } else { "US" }]
+            );
+        }
+    }
 
     #[test]
     fn places_are_read_as_boards_write_them() {
