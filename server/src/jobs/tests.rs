@@ -6,7 +6,7 @@ use futures::poll;
 use serde_json::{Value, json};
 use wiremock::{
     Mock, MockServer, ResponseTemplate,
-    matchers::{any, path},
+    matchers::{any, path, query_param},
 };
 
 use super::*;
@@ -125,6 +125,31 @@ async fn failures_are_not_kept() {
         );
         assert_eq!(asked(&server, "/search").await, tries);
     }
+}
+
+#[tokio::test]
+async fn half_an_answer_is_not_kept() {
+    let server = MockServer::start().await;
+    let page: Vec<_> = (0..10).map(|id| posting(&id.to_string(), "Acme")).collect();
+    Mock::given(query_param("page", "1"))
+        .respond_with(postings(&page))
+        .mount(&server)
+        .await;
+    let url = server.uri();
+    let jobs = jobs(&[("RAPIDAPI_BASE_URL", &url), KEY]);
+    let wanted = SearchRequest {
+        jobs: 20,
+        pages: 2,
+        ..request("rust")
+    };
+    for tries in 1..=2 {
+        let found = jobs.search(&wanted, &()).await.expect("the first page");
+        assert!(found.note.expect("a note").contains("first page only"));
+        assert_eq!(asked(&server, "/search").await, 2 * tries);
+    }
+    // Its postings are known all the same.
+    assert!(jobs.posting("9").await.expect("an answer").is_some());
+    assert_eq!(asked(&server, "/job-details").await, 0);
 }
 
 #[tokio::test]
