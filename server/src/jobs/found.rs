@@ -68,7 +68,7 @@ pub(super) fn merged(
             cause = error.category(),
             "a provider failed, others answered"
         );
-        notes.push(format!("Not asked in full: {provider}. {error}"));
+        notes.push(format!("{provider} did not answer: {error}"));
     }
     let partial = !errors.is_empty() || answers.iter().any(|found| found.partial);
     let mut found = Found::new(jobs, &sources.join(", ")).noting(&notes);

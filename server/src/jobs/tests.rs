@@ -228,7 +228,7 @@ async fn one_that_fails_is_told_of_and_asked_again() {
         );
         let note = found.note.expect("a note");
         assert!(
-            note.contains("Not asked in full: remotive. Remotive has nothing at this address"),
+            note.contains("remotive did not answer: Remotive has nothing at this address"),
             "{note}"
         );
     }

@@ -238,7 +238,11 @@ async fn own_postings_take_the_samples_place() {
     // A city whose country nobody wrote is found with and without one.
     for place in ["Munich", "Munich, Germany"] {
         let found = self::found(&catalogue, "baker", place).await;
-        assert_eq!((found.jobs[0].title.as_str(), &found.note), ("Baker", &None), "{place}");
+        assert_eq!(
+            (found.jobs[0].title.as_str(), &found.note),
+            ("Baker", &None),
+            "{place}"
+        );
         let id = &found.jobs[0].job_id;
         assert_eq!(
             catalogue.posting(id).await.expect("an answer").as_ref(),
