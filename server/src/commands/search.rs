@@ -165,7 +165,8 @@ async fn search(arguments: &Arguments, settings: &Settings) -> Result<bool, Erro
         never = waiting.tell() => match never {},
     };
     waiting.clear();
-    let answer = Answer::new(found?, &parsed);
+    let found = found?;
+    let answer = Answer::new(&found, &parsed);
     let mut out = io::stdout().lock();
     if arguments.json {
         serde_json::to_writer_pretty(&mut out, &answer).map_err(io::Error::from)?;

@@ -1,6 +1,9 @@
 //! Countries: ISO 3166-1 alpha-2 codes, English names, and other names that people use.
 
-use std::sync::LazyLock;
+use std::{
+    hash::{Hash, Hasher},
+    sync::LazyLock,
+};
 
 /// `CODE|name|other names…`, one country a line.
 const TABLE: &str = include_str!("../../data/countries.txt");
@@ -41,6 +44,13 @@ impl Country {
             country.code.eq_ignore_ascii_case(&wanted)
                 || country.names.split('|').any(|name| name.to_lowercase() == wanted)
         })
+    }
+}
+
+/// By its code alone, which is unique.
+impl Hash for Country {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.code.hash(state);
     }
 }
 

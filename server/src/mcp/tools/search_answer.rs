@@ -1,48 +1,114 @@
 //! What `search_jobs` answers: structured for programs, and as text for models.
 
-use std::fmt::Write as _;
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
+use moka::sync::Cache;
+use rmcp::model::CallToolResult;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::arguments::Parsed;
+use super::{arguments::Parsed, result::answer};
 use crate::jobs::{
     Found,
     job::{Job, clipped},
     request::SearchRequest,
 };
 
+/// Memory for answers that are kept, in bytes, about.
+const KEPT_BYTES: u64 = 16 << 20;
+
+/// How long an answer is kept that nobody asks for.
+const KEPT_FOR: Duration = Duration::from_mins(5);
+
 /// The tool's structured content.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Answer {
+pub(crate) struct Answer<'a> {
     /// The postings, best first. Empty when nothing fits.
-    pub(crate) jobs: Vec<Job>,
+    pub(crate) jobs: Cow<'a, [Job]>,
     /// Where they come from.
-    source: &'static str,
+    source: &'a str,
     /// What a reader should know about them, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
 }
 
-impl Answer {
-    pub(crate) fn new(found: Found, parsed: &Parsed) -> Self {
-        let Found {
-            mut jobs,
-            source,
-            note,
-        } = found;
+/// Answers that were asked for more than once, written down.
+#[derive(Debug)]
+pub(super) struct Answers(Cache<Parsed, Kept>);
+
+/// An answer, and the jobs that it tells of: only as long as they are the ones that are found, it is the answer.
+#[derive(Debug, Clone)]
+struct Kept {
+    jobs: Weak<[Job]>,
+    result: Arc<CallToolResult>,
+}
+
+impl Answers {
+    pub(super) fn new() -> Self {
+        let cache = Cache::builder()
+            .max_capacity(KEPT_BYTES)
+            .time_to_idle(KEPT_FOR)
+            .weigher(|_, kept: &Kept| kept.weight())
+            .build();
+        Self(cache)
+    }
+
+    /// The tool's result.
+    pub(super) fn result(&self, found: &Found, parsed: &Parsed) -> CallToolResult {
+        if !found.repeated {
+            return result(found, parsed);
+        }
+        if let Some(kept) = self.0.get(parsed)
+            && std::ptr::addr_eq(kept.jobs.as_ptr(), Arc::as_ptr(&found.jobs))
+        {
+            return (*kept.result).clone();
+        }
+        let result = result(found, parsed);
+        let kept = Kept {
+            jobs: Arc::downgrade(&found.jobs),
+            result: Arc::new(result.clone()),
+        };
+        self.0.insert(parsed.clone(), kept);
+        result
+    }
+}
+
+impl Kept {
+    /// The text says everything once, the structured content once more, in pieces.
+    fn weight(&self) -> u32 {
+        let text = self.result.content.iter().filter_map(|block| block.as_text());
+        let bytes: usize = text.map(|text| text.text.len()).sum();
+        u32::try_from(4 * bytes + 1_000).unwrap_or(u32::MAX)
+    }
+}
+
+fn result(found: &Found, parsed: &Parsed) -> CallToolResult {
+    let structured = Answer::new(found, parsed);
+    answer(structured.text(&parsed.request), &structured)
+}
+
+impl<'a> Answer<'a> {
+    pub(crate) fn new(found: &'a Found, parsed: &Parsed) -> Self {
+        let mut jobs = Cow::Borrowed(&*found.jobs);
         if let Some(limit) = parsed.slice {
-            for job in &mut jobs {
+            for job in jobs.to_mut() {
                 job.description = clipped(&job.description, limit);
             }
         }
-        let notes: Vec<_> = note
+        let notes: Vec<_> = found
+            .note
+            .as_deref()
             .into_iter()
-            .chain(parsed.notes.iter().map(|&note| note.to_owned()))
+            .chain(parsed.notes.iter().copied())
             .collect();
         Self {
             jobs,
-            source,
+            source: &found.source,
             note: (!notes.is_empty()).then(|| notes.join(" ")),
         }
     }

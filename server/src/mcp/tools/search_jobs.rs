@@ -12,9 +12,9 @@ use super::{
     arguments::{self, Arguments, Parsed},
     ask_role::{self, Asked},
     progress,
-    result::{answer, failed},
+    result::failed,
     schema,
-    search_answer::Answer,
+    search_answer::{Answer, Answers},
 };
 use crate::{jobs::Jobs, mcp::apps};
 
@@ -28,6 +28,7 @@ apply. Postings with sample: true are invented examples, served when no job boar
 #[derive(Debug)]
 pub struct SearchJobs {
     jobs: Jobs,
+    answers: Answers,
     definition: Definition,
 }
 
@@ -41,10 +42,14 @@ impl SearchJobs {
             .open_world(true);
         let mut definition = Definition::new(NAME, DESCRIPTION, schema::of::<Arguments>());
         definition.title = Some("Search jobs".to_owned());
-        definition.output_schema = Some(schema::of::<Answer>());
+        definition.output_schema = Some(schema::of::<Answer<'static>>());
         definition.annotations = Some(annotations);
         definition.meta = Some(apps::tool_meta());
-        Self { jobs, definition }
+        Self {
+            jobs,
+            answers: Answers::new(),
+            definition,
+        }
     }
 
     async fn call(&self, mut call: Call<'_>) -> CallToolResponse {
@@ -80,8 +85,7 @@ impl SearchJobs {
                 return failed(error.to_string());
             }
         };
-        let structured = Answer::new(found, parsed);
-        answer(structured.text(&parsed.request), &structured)
+        self.answers.result(&found, parsed)
     }
 }
 
