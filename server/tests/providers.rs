@@ -85,7 +85,7 @@ async fn must_6_6_the_key_is_in_no_log() {
         let mut child = Command::new(env!("CARGO_BIN_EXE_iam-mcp-server"))
             .arg("stdio")
             .env_clear()
-            .envs([("LOG_LEVEL", "trace"), ("RAPIDAPI_KEY", KEY)])
+            .envs([("LOG_LEVEL", "trace,hyper=trace"), ("RAPIDAPI_KEY", KEY)])
             .env("RAPIDAPI_BASE_URL", provider.uri())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -29,6 +29,16 @@ fn text(result: &Value) -> &str {
     result["content"][0]["text"].as_str().expect("text")
 }
 
+/// The resource that everybody sees.
+const CARDS: &str = "ui://iam-mcp-server/job-cards.html";
+
+/// Of the resources of an answer, in their order.
+fn uris(answer: &Value) -> Vec<&str> {
+    let listed = answer["result"]["resources"].as_array().expect("resources");
+    let uris = listed.iter().map(|resource| resource["uri"].as_str());
+    uris.map(|uri| uri.expect("a URI")).collect()
+}
+
 /// A posting as a client gives it.
 pub(crate) fn posting(id: &str, title: &str) -> Value {
     json!({ "job_id": id, "title": title, "company": "Acme", "location": "Berlin, Germany",
@@ -269,10 +279,8 @@ async fn where_jobs_cannot_be_saved_there_are_no_tools_for_it() {
         assert!(!tools.to_string().contains("save"), "{tools}");
         let call = json!({ "name": "save_jobs", "arguments": { "job_ids": ["sample-0001"] } });
         assert_eq!(server.ask("tools/call", call).await["error"]["code"], -32602);
-        assert_eq!(
-            server.ask("resources/list", json!({})).await["error"]["code"],
-            -32601
-        );
+        let listed = server.ask("resources/list", json!({})).await;
+        assert_eq!(uris(&listed), [CARDS]);
     }
     // Whoever asks for it is told why it cannot be.
     let server = TestServer::start(&[("SAVED_JOBS", "local"), ("IAM_DATA_ROOT", below)]).await;
@@ -291,8 +299,8 @@ async fn must_6_9_resources_are_listed_and_read_and_others_are_not_found() {
         .await;
     let server = &keeper.server;
     let list = server.ask("resources/list", json!({})).await;
-    assert_eq!(list["result"]["resources"][0]["uri"], "jobs://saved/own%2F1");
-    assert_eq!(list["result"]["resources"][0]["title"], "Nurse, Acme");
+    assert_eq!(uris(&list), [CARDS, "jobs://saved/own%2F1"]);
+    assert_eq!(list["result"]["resources"][1]["title"], "Nurse, Acme");
     let templates = server.ask("resources/templates/list", json!({})).await;
     assert_eq!(
         templates["result"]["resourceTemplates"][0]["uriTemplate"],
@@ -365,7 +373,7 @@ async fn many_resources_come_in_pages() {
             break;
         }
     }
-    assert_eq!(seen.len(), 120);
+    assert_eq!(seen.len(), 121, "and the job cards");
 }
 
 /// Two tokens: neither sees, changes or learns of what the other keeps, over any transport.
@@ -407,7 +415,7 @@ async fn each_principal_has_its_own() {
         assert!(hers.to_string().contains("next job"), "{method}: {hers}");
     }
     // And over the older transport.
-    for (token, count) in [(alices, 1), (bobs, 0)] {
+    for (token, count) in [(alices, 2), (bobs, 1)] {
         let opened = server.get("/sse").bearer_auth(token).send().await;
         let mut stream = Stream::of(opened.expect("answered")).await;
         let list = request(1, "resources/list", json!({}));

@@ -69,8 +69,7 @@ impl JobMetrics {
         );
         registry.register(
             "job_cache",
-            "Searches and postings by where the answer came from: the cache (hit), an equal one in flight (joined), \
-             a provider (miss)",
+            "Searches and postings, by whether the cache, an equal one in flight or a provider answered",
             self.cache.clone(),
         );
         registry.register(

@@ -103,6 +103,7 @@ async fn a_call_is_a_span_in_its_clients_trace_and_what_it_needs_are_spans_below
         ("RAPIDAPI_KEY", KEY),
         ("RAPIDAPI_BASE_URL", &provider.uri()),
         ("JOB_PROVIDER", "JSearch"),
+        ("JOB_CACHE_SECONDS", "0"),
     ])
     .await;
     let call = json!({ "name": "search_jobs", "arguments": { "role": ARGUMENT } });
