@@ -1,6 +1,6 @@
 //! Countries: ISO 3166-1 alpha-2 codes, English names, and other names that people use.
 
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 /// `CODE|name|other names…`, one country a line.
 const TABLE: &str = include_str!("../../data/countries.txt");
@@ -14,6 +14,17 @@ static COUNTRIES: LazyLock<Vec<Country>> = LazyLock::new(|| {
             Some(Country { code, name, names })
         })
         .collect()
+});
+
+/// Every code and name in small letters. Each search that names a place asks for it.
+static BY_NAME: LazyLock<HashMap<String, &'static Country>> = LazyLock::new(|| {
+    let mut by_name = HashMap::new();
+    for country in COUNTRIES.iter() {
+        for name in country.names.split('|').chain([country.code]) {
+            by_name.entry(name.to_lowercase()).or_insert(country);
+        }
+    }
+    by_name
 });
 
 /// A country.
@@ -30,12 +41,7 @@ impl Country {
     /// The country with this code or one of whose names this is, in any case.
     #[must_use]
     pub fn find(text: &str) -> Option<&'static Self> {
-        let wanted = text.trim().to_lowercase();
-        // "GB" is the code, but two letters are also how "UK" is written.
-        COUNTRIES.iter().find(|country| {
-            country.code.eq_ignore_ascii_case(&wanted)
-                || country.names.split('|').any(|name| name.to_lowercase() == wanted)
-        })
+        BY_NAME.get(&text.trim().to_lowercase()).copied()
     }
 }
 
