@@ -20,6 +20,7 @@ mod limits;
 mod malformed;
 mod modern;
 mod musts;
+mod plain;
 mod process;
 mod providers;
 mod replicas;

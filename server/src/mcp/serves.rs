@@ -1,7 +1,7 @@
 //! What transports ask of a handler. There is one, [`Handler`]; the fixtures of the official conformance suite are
 //! another, served by this same code.
 
-use rmcp::ServerHandler;
+use rmcp::{ServerHandler, model::CallToolRequestParams};
 
 use super::{Eras, Handler};
 
@@ -10,10 +10,20 @@ pub trait Serves: ServerHandler + Clone + std::fmt::Debug + 'static {
     /// The same handler, for a transport that carries `eras`.
     #[must_use]
     fn serving(self, eras: Eras) -> Self;
+
+    /// Whether this call is answered without a word to the client before: no progress, no question. Then transports
+    /// may answer it in a shorter way. No header may repeat an argument of the tool (`x-mcp-header`, SEP-2243).
+    fn answers_alone(&self, _call: &CallToolRequestParams) -> bool {
+        false
+    }
 }
 
 impl Serves for Handler {
     fn serving(self, eras: Eras) -> Self {
         Self::serving(self, eras)
+    }
+
+    fn answers_alone(&self, call: &CallToolRequestParams) -> bool {
+        Self::answers_alone(self, call)
     }
 }

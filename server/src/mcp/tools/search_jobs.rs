@@ -5,6 +5,8 @@ use rmcp::model::{
     CallToolResponse, CallToolResult, ContentBlock, JsonObject, Tool as Definition, ToolAnnotations,
 };
 
+use serde_json::Value;
+
 use super::{
     Call, Tool,
     arguments::{self, Arguments},
@@ -80,6 +82,14 @@ impl Tool for SearchJobs {
 
     fn definition(&self) -> &Definition {
         &self.definition
+    }
+
+    fn answers_alone(&self, arguments: &JsonObject) -> bool {
+        // Who says no role may be asked for one.
+        ["role", "query"].into_iter().any(|name| {
+            let text = arguments.get(name).and_then(Value::as_str);
+            text.is_some_and(|text| !text.trim().is_empty())
+        })
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, CallToolResponse> {

@@ -37,7 +37,10 @@ use self::{
     session::{Refused, Session},
     session_id::SessionKey,
 };
-use super::streamable_http::not_a_message;
+use super::{
+    plain::{self, PlainCall},
+    streamable_http::not_a_message,
+};
 use crate::{
     http::{
         body,
@@ -75,6 +78,7 @@ pub struct Sse<H = Handler> {
     handler: H,
     sessions: Arc<Sessions>,
     peers: Option<Arc<Peers>>,
+    callers: Arc<plain::Peers>,
     metrics: Metrics,
 }
 
@@ -96,6 +100,7 @@ impl<H: Serves> Sse<H> {
             handler: handler.clone().serving(Eras::Initialize),
             sessions,
             peers,
+            callers: Arc::default(),
             metrics,
         }
     }
@@ -229,6 +234,14 @@ impl<H: Serves> Sse<H> {
     }
 
     fn take(&self, session: &Arc<Session>, head: &Parts, body: &Bytes) -> Response {
+        if let Some(call) = PlainCall::read(&self.handler, body) {
+            let id = call.id().clone();
+            let handler = self.handler.clone();
+            return match call::start_plain(handler, &self.callers, session, call, head.clone()) {
+                Ok(()) => accepted(),
+                Err(refused) => refuse(refused).with_id(id).into(),
+            };
+        }
         let Ok(message) = serde_json::from_slice::<ClientJsonRpcMessage>(body) else {
             return not_a_message(body).into();
         };

@@ -87,6 +87,10 @@ pub(super) fn event(name: &str, data: &str) -> Bytes {
     event_with_id(name, data, None)
 }
 
+/// What stands before and behind a message's JSON in its event, as [`event`] has it.
+pub(super) const EVENT: &[u8] = b"event: message\ndata: ";
+pub(super) const EVENT_END: &[u8] = b"\n\n";
+
 /// An event, with an id that the client remembers until another comes.
 pub(super) fn event_with_id(name: &str, data: &str, id: Option<&str>) -> Bytes {
     let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
