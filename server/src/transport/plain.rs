@@ -21,9 +21,9 @@ use rmcp::{
     service::{RequestContext, serve_directly},
     transport::Transport,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::mcp::Serves;
+use crate::mcp::{Serves, tools::written::Outlet};
 
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -117,10 +117,12 @@ impl PlainCall {
         let Self { id, params, meta } = self;
         let mut request = RequestContext::new(id.clone(), peer);
         request.meta = meta;
+        let outlet = Outlet::default();
+        request.extensions.insert(outlet.clone());
         context(&mut request);
         let called = ClientRequest::CallToolRequest(CallToolRequest::new(params));
         let result = handler.handle_request(called, request).await;
-        Answer { id, result }
+        Answer { id, result, outlet }
     }
 }
 
@@ -129,6 +131,7 @@ impl PlainCall {
 pub(super) struct Answer {
     id: RequestId,
     result: Result<ServerResult, ErrorData>,
+    outlet: Outlet,
 }
 
 impl Answer {
@@ -146,32 +149,45 @@ impl Answer {
         }
     }
 
-    /// The JSON-RPC message, behind `before`.
-    pub(super) fn write(self, mut before: Vec<u8>, after: &[u8]) -> serde_json::Result<Bytes> {
-        before.reserve(EXPECTED_BYTES);
-        let Self { id, result } = self;
-        match result {
-            Ok(result) => write(
-                &mut before,
-                &JsonRpcResponse {
-                    jsonrpc: JsonRpcVersion2_0,
-                    id,
-                    result,
-                },
-            )?,
-            Err(error) => write(&mut before, &JsonRpcError::new(Some(id), error))?,
+    /// The JSON-RPC message, between `before` and `after`.
+    pub(super) fn write(self, before: &[u8], after: &[u8]) -> serde_json::Result<Bytes> {
+        let Self { id, result, outlet } = self;
+        let written = outlet.taken();
+        let room = written
+            .as_ref()
+            .map_or(EXPECTED_BYTES, |members| members.len() + ENVELOPE_BYTES);
+        let mut message = Vec::with_capacity(before.len() + room + after.len());
+        message.extend_from_slice(before);
+        match (result, written) {
+            (Ok(ServerResult::CallToolResult(result)), Some(members)) if result.content.is_empty() => {
+                message.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+                serde_json::to_writer(&mut message, &id)?;
+                message.extend_from_slice(br#","result":{"#);
+                // rmcp took it away where the client is of a version that does not know it.
+                if let Some(kind) = &result.result_type {
+                    message.extend_from_slice(br#""resultType":"#);
+                    serde_json::to_writer(&mut message, kind)?;
+                    message.push(b',');
+                }
+                message.extend_from_slice(&members);
+                message.push(b'}');
+            }
+            (Ok(result), _) => {
+                let jsonrpc = JsonRpcVersion2_0;
+                serde_json::to_writer(&mut message, &JsonRpcResponse { jsonrpc, id, result })?;
+            }
+            (Err(error), _) => serde_json::to_writer(&mut message, &JsonRpcError::new(Some(id), error))?,
         }
-        before.extend_from_slice(after);
-        Ok(before.into())
+        message.extend_from_slice(after);
+        Ok(message.into())
     }
 }
 
+/// Room for what stands around a result, if the id is not a long one.
+const ENVELOPE_BYTES: usize = 128;
+
 /// Room for an answer of five postings; what is longer is moved.
 const EXPECTED_BYTES: usize = 6 * 1024;
-
-fn write(buffer: &mut Vec<u8>, message: &impl Serialize) -> serde_json::Result<()> {
-    serde_json::to_writer(buffer, message)
-}
 
 /// Both types, spelt out and without weights.
 fn accepts_both(headers: &HeaderMap) -> bool {

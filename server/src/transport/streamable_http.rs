@@ -114,7 +114,7 @@ impl<H: Serves> StreamableHttp<H> {
             })
             .await;
         let status = answer.status(version);
-        match answer.write(Vec::new(), b"") {
+        match answer.write(b"", b"") {
             Ok(json) => (status, [(header::CONTENT_TYPE, JSON)], json).into_response(),
             Err(error) => {
                 tracing::error!(%error, "an answer could not be written");

@@ -4,6 +4,7 @@ mod arguments;
 pub mod schema;
 mod search_answer;
 pub mod search_jobs;
+pub mod written;
 
 use futures::future::BoxFuture;
 use rmcp::{

@@ -1,5 +1,7 @@
 //! `search_jobs`: the tool that everything else is for.
 
+use std::future::ready;
+
 use futures::{FutureExt as _, future::BoxFuture};
 use rmcp::model::{
     CallToolResponse, CallToolResult, ContentBlock, JsonObject, Tool as Definition, ToolAnnotations,
@@ -12,6 +14,7 @@ use super::{
     arguments::{self, Arguments},
     schema,
     search_answer::Answer,
+    written::{Answers, Asked},
 };
 use crate::jobs::Jobs;
 
@@ -25,6 +28,7 @@ apply. Postings with sample: true are invented examples, served when no job boar
 #[derive(Debug)]
 pub struct SearchJobs {
     jobs: Jobs,
+    answers: Answers,
     definition: Definition,
 }
 
@@ -40,33 +44,42 @@ impl SearchJobs {
         definition.title = Some("Search jobs".to_owned());
         definition.output_schema = Some(schema::of::<Answer>());
         definition.annotations = Some(annotations);
-        Self { jobs, definition }
+        Self {
+            jobs,
+            answers: Answers::default(),
+            definition,
+        }
     }
 
-    async fn search(&self, arguments: JsonObject) -> CallToolResult {
+    async fn search(&self, arguments: JsonObject, asked: Option<Asked>) -> CallToolResponse {
         let parsed = match arguments::parse(&arguments) {
             Ok(parsed) => parsed,
-            Err(error) => return failed(error.to_string()),
+            Err(error) => return failed(error.to_string()).into(),
         };
+        let stamp = asked.as_ref().and_then(|_| self.jobs.stamp(&parsed.request));
         let found = match self.jobs.search(&parsed.request, &()).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(cause = error.category(), "job search failed");
-                return failed(error.to_string());
+                return failed(error.to_string()).into();
             }
         };
         let answer = Answer::new(found, &parsed);
         let text = answer.text(&parsed.request);
-        match serde_json::to_value(&answer) {
-            Ok(value) => {
-                let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
-                result.structured_content = Some(value);
-                result
+        let Ok(value) = serde_json::to_value(&answer)
+            .inspect_err(|error| tracing::error!(%error, "an answer could not be written"))
+        else {
+            return failed("The jobs that were found could not be written down; try again.".to_owned())
+                .into();
+        };
+        let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+        result.structured_content = Some(value);
+        match asked.zip(stamp) {
+            // Else it may have changed in between, and nobody knows which of them this is.
+            Some((asked, stamp)) if self.jobs.stamp(&parsed.request) == Some(stamp) => {
+                self.answers.write(asked, parsed.request, stamp, result)
             }
-            Err(error) => {
-                tracing::error!(%error, "an answer could not be written");
-                failed("The jobs that were found could not be written down; try again.".to_owned())
-            }
+            _ => result.into(),
         }
     }
 }
@@ -93,6 +106,13 @@ impl Tool for SearchJobs {
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, CallToolResponse> {
-        self.search(call.arguments).map(CallToolResponse::from).boxed()
+        let asked = Answers::asked(&call);
+        if let Some(answer) = asked
+            .as_ref()
+            .and_then(|asked| self.answers.again(&self.jobs, asked))
+        {
+            return ready(answer).boxed();
+        }
+        self.search(call.arguments, asked).boxed()
     }
 }

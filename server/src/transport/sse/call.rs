@@ -74,7 +74,7 @@ pub(in crate::transport) fn start_plain(
             })
             .await;
         peers.give_back(peer);
-        match answer.write(EVENT.to_vec(), EVENT_END) {
+        match answer.write(EVENT, EVENT_END) {
             Ok(event) => {
                 call.send(event).await;
             }
