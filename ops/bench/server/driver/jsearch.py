@@ -53,8 +53,8 @@ class JSearch:
         self.certificate = directory / "jsearch.pem"
         key = directory / "jsearch.key"
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=127.0.0.1",
-             "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(self.certificate)],
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=jsearch.p.rapidapi.com",
+             "-addext", "subjectAltName=DNS:jsearch.p.rapidapi.com", "-keyout", str(key), "-out", str(self.certificate)],
             check=True, capture_output=True,
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -76,7 +76,7 @@ class JSearch:
     def environment(self, name: str) -> dict[str, str]:
         """What has the server `name` ask here."""
         if name == "upstream":
-            return {"RAPIDAPI_HOST": f"127.0.0.1:{self.tls}", "REQUESTS_CA_BUNDLE": str(self.certificate)}
+            return {"JSEARCH_PORT": str(self.tls), "REQUESTS_CA_BUNDLE": str(self.certificate)}
         if name == "ours":
             return {"RAPIDAPI_BASE_URL": f"http://127.0.0.1:{self.plain}", "RAPIDAPI_KEY": "none"}
         return {}

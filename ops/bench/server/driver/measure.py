@@ -226,7 +226,7 @@ class Bench:
         seconds = max(self.plan.seconds * 2, 2)
         with ExitStack() as stack:
             servers = [stack.enter_context(self.start(subject)) for subject in subjects]
-            for _ in range(max(self.plan.rounds // 2, 1)):
+            for _ in range(self.plan.rounds):
                 for server in servers:
                     steady = self.load.http(server, 64, seconds, messages.LEGACY, "--rate", VISIT_RATE)
                     visit = self.load.visits(server, 500, seconds, VISIT_RATE)

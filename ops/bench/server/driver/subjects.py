@@ -99,7 +99,7 @@ def all_subjects(built: Path, python: Path, answer: Path) -> list[Subject]:
         Subject("Python SSE", [str(python / "sse/bin/python"), str(here / "sse.py")], rival, http=False),
         Subject(
             "upstream",
-            [str(python / "sse/bin/python"), "-m", "mcp_server_iam.server_http"],
+            [str(python / "sse/bin/python"), str(here / "upstream.py")],
             {"RAPIDAPI_KEY": "none", "IAM_DATA_ROOT": str(built)},
             http=False,
             arguments=upstream,
