@@ -25,6 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use iam_mcp_runtime::endless::Endless;
 use rmcp::model::{
     ClientCapabilities, ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions as _,
     Implementation, InitializeRequestParams, ProtocolVersion,
@@ -165,7 +166,9 @@ impl<H: Serves> Sse<H> {
                 }
             });
         }
-        event_stream(Body::new(opened.stream))
+        let mut answer = event_stream(Body::new(opened.stream));
+        answer.extensions_mut().insert(Endless);
+        answer
     }
 
     /// `HEAD`: what `GET` would say, without a session.
