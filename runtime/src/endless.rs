@@ -5,6 +5,7 @@
 //! is its body, a socket, and chunks by hand. Nothing else can be asked on such a connection anyway.
 
 use std::{
+    future::poll_fn,
     io,
     pin::Pin,
     sync::{
@@ -20,10 +21,19 @@ use axum::{
 };
 use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio_util::sync::CancellationToken;
 
-/// Among a response's extensions it says that its body is a stream that stays open until one side leaves.
-#[derive(Debug, Clone, Copy)]
-pub struct Endless;
+/// Among a response's extensions it says that its body is a stream that stays open until one side leaves. Once the token
+/// is cancelled, nobody waits any more for the client to take what is being written.
+#[derive(Debug, Clone)]
+pub struct Endless(pub CancellationToken);
+
+/// What follows the head of an endless answer.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    body: Body,
+    given_up: CancellationToken,
+}
 
 /// Where the body of a connection's last answer waits until hyper has written that answer's head.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +41,7 @@ pub(crate) struct Handover(Arc<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
-    body: parking_lot::Mutex<Option<Body>>,
+    stream: parking_lot::Mutex<Option<Stream>>,
     /// hyper asks for the body, so the head is in its buffer.
     asked: AtomicBool,
     /// hyper has nothing in its buffer.
@@ -42,19 +52,19 @@ impl Handover {
     /// Takes the body of an endless answer, which goes on to hyper with one that only waits. HTTP/1.0 knows no
     /// chunks, so there it stays with hyper.
     pub(crate) fn take(&self, mut response: Response<Body>, version: Version) -> Response<Body> {
-        if response.extensions_mut().remove::<Endless>().is_none() || version != Version::HTTP_11 {
-            return response;
+        match response.extensions_mut().remove() {
+            Some(Endless(given_up)) if version == Version::HTTP_11 => response.map(|body| {
+                *self.0.stream.lock() = Some(Stream { body, given_up });
+                Body::new(Held(self.clone()))
+            }),
+            _ => response,
         }
-        response.map(|body| {
-            *self.0.body.lock() = Some(body);
-            Body::new(Held(self.clone()))
-        })
     }
 
-    /// The body, once the head that belongs to it is with the system.
-    pub(crate) fn ready(&self) -> Option<Body> {
+    /// The stream, once the head that belongs to it is with the system.
+    pub(crate) fn ready(&self) -> Option<Stream> {
         let written = self.0.asked.load(Ordering::Relaxed) && self.0.flushed.load(Ordering::Relaxed);
-        written.then(|| self.0.body.lock().take()).flatten()
+        written.then(|| self.0.stream.lock().take()).flatten()
     }
 }
 
@@ -138,32 +148,39 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Noted<I> {
     }
 }
 
-/// Writes what comes of `body` in chunks (RFC 9112, section 7.1), until it ends or the client leaves.
-///
-/// # Errors
-/// When the connection breaks, or the body does: then without the last chunk, so that the client can tell.
-pub(crate) async fn stream(mut io: impl AsyncRead + AsyncWrite + Unpin, mut body: Body) -> io::Result<()> {
-    let mut unasked = [0; 64];
-    loop {
-        let frame = tokio::select! {
-            biased;
-            frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)) => frame,
-            read = io.read(&mut unasked) => match read? {
-                0 => return Ok(()),
-                // It has nothing to say here; what it says all the same is not kept.
-                _ => continue,
-            },
-        };
-        match frame {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref().filter(|data| !data.is_empty()) {
-                    io.write_all(&chunk(data)).await?;
+impl Stream {
+    /// Writes what comes of the body in chunks (RFC 9112, section 7.1), until it ends or the client leaves.
+    ///
+    /// # Errors
+    /// When the connection breaks, or the body does: then without the last chunk, so that the client can tell.
+    pub(crate) async fn write(self, mut io: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+        let Self { mut body, given_up } = self;
+        let mut unasked = [0; 64];
+        loop {
+            let frame = tokio::select! {
+                biased;
+                frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)) => frame,
+                read = io.read(&mut unasked) => match read? {
+                    0 => return Ok(()),
+                    // It has nothing to say here; what it says all the same is not kept.
+                    _ => continue,
+                },
+            };
+            let bytes = match frame {
+                Some(Ok(frame)) => match frame.data_ref() {
+                    Some(data) if !data.is_empty() => chunk(data),
+                    _ => continue,
+                },
+                Some(Err(error)) => return Err(io::Error::other(error)),
+                None => {
+                    io.write_all(b"0\r\n\r\n").await?;
+                    return io.shutdown().await;
                 }
-            }
-            Some(Err(error)) => return Err(io::Error::other(error)),
-            None => {
-                io.write_all(b"0\r\n\r\n").await?;
-                return io.shutdown().await;
+            };
+            tokio::select! {
+                biased;
+                written = io.write_all(&bytes) => written?,
+                () = given_up.cancelled() => return Err(io::ErrorKind::TimedOut.into()),
             }
         }
     }
@@ -178,14 +195,24 @@ fn chunk(data: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn of<E>(frames: impl futures::Stream<Item = Result<&'static str, E>> + Send + 'static) -> Stream
+    where
+        E: Into<axum::BoxError> + 'static,
+    {
+        Stream {
+            body: Body::from_stream(frames),
+            given_up: CancellationToken::new(),
+        }
+    }
+
     #[tokio::test]
     async fn an_answer_waits_until_its_head_is_written() {
         let handover = Handover::default();
         let mut answer = Response::new(Body::from("events"));
-        answer.extensions_mut().insert(Endless);
+        answer.extensions_mut().insert(Endless(CancellationToken::new()));
         let mut held = handover.take(answer, Version::HTTP_11).into_body();
         assert!(handover.ready().is_none(), "hyper does not ask for it yet");
-        let waits = std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut held).poll_frame(context)));
+        let waits = poll_fn(|context| Poll::Ready(Pin::new(&mut held).poll_frame(context)));
         assert!(waits.await.is_pending());
         assert!(handover.ready().is_none(), "its head is not written yet");
         let mut io = Noted::new(tokio::io::sink(), handover.clone());
@@ -202,7 +229,7 @@ mod tests {
             let handover = Handover::default();
             let mut answer = Response::new(Body::from("all of it"));
             if endless {
-                answer.extensions_mut().insert(Endless);
+                answer.extensions_mut().insert(Endless(CancellationToken::new()));
             }
             let answer = handover.take(answer, version);
             assert_eq!(answer.body().size_hint().exact(), Some(9));
@@ -212,9 +239,9 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_written_in_chunks_and_ends_with_the_last_one() {
         let frames = ["one", "", "twenty-seven bytes are here"].map(Ok::<_, io::Error>);
-        let body = Body::from_stream(futures::stream::iter(frames));
+        let answer = of(futures::stream::iter(frames));
         let (mut client, server) = tokio::io::duplex(1024);
-        stream(server, body).await.expect("written");
+        answer.write(server).await.expect("written");
         let mut text = String::new();
         client.read_to_string(&mut text).await.expect("read");
         assert_eq!(text, "3\r\none\r\n1b\r\ntwenty-seven bytes are here\r\n0\r\n\r\n");
@@ -223,9 +250,9 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_breaks_is_no_end() {
         let frames = [Ok("one"), Err(io::Error::other("broken"))];
-        let body = Body::from_stream(futures::stream::iter(frames));
+        let answer = of(futures::stream::iter(frames));
         let (mut client, server) = tokio::io::duplex(1024);
-        assert!(stream(server, body).await.is_err());
+        assert!(answer.write(server).await.is_err());
         let mut text = String::new();
         client.read_to_string(&mut text).await.expect("read");
         assert_eq!(text, "3\r\none\r\n");
@@ -234,13 +261,25 @@ mod tests {
     #[tokio::test]
     async fn the_stream_ends_when_the_client_leaves_whatever_it_said_before() {
         let (mut client, server) = tokio::io::duplex(1024);
-        let body = Body::from_stream(futures::stream::pending::<Result<Bytes, io::Error>>());
-        let streaming = tokio::spawn(stream(server, body));
+        let answer = of(futures::stream::pending::<io::Result<_>>());
+        let streaming = tokio::spawn(answer.write(server));
         client
             .write_all(b"GET / HTTP/1.1\r\n\r\n")
             .await
             .expect("written");
         drop(client);
         streaming.await.expect("ends").expect("well");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_client_that_was_given_up() {
+        let (_client, server) = tokio::io::duplex(8);
+        let answer = of(futures::stream::repeat_with(|| {
+            Ok::<_, io::Error>("more than there is room for")
+        }));
+        let given_up = answer.given_up.clone();
+        let streaming = tokio::spawn(answer.write(server));
+        given_up.cancel();
+        assert!(streaming.await.expect("ends").is_err());
     }
 }

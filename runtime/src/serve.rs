@@ -19,7 +19,7 @@ use tokio_io_timeout::TimeoutWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
-use crate::endless::{self, Handover, Noted};
+use crate::endless::{Handover, Noted, Stream};
 
 /// What a connection over the cap is told.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
@@ -165,7 +165,7 @@ async fn connection(
             Poll::Ready(ended) => Poll::Ready(Served::Ended(ended)),
             Poll::Pending => handover
                 .ready()
-                .map_or(Poll::Pending, |body| Poll::Ready(Served::Endless(body))),
+                .map_or(Poll::Pending, |stream| Poll::Ready(Served::Endless(stream))),
         });
         let ended = tokio::select! {
             ended = ended => ended,
@@ -177,9 +177,9 @@ async fn connection(
         };
         match ended {
             Served::Ended(ended) => break ended.map_err(io::Error::other),
-            Served::Endless(body) => {
+            Served::Endless(stream) => {
                 let io = served.into_parts().io.into_inner().into_inner();
-                break endless::stream(io, body).await;
+                break stream.write(io).await;
             }
         }
     };
@@ -194,7 +194,7 @@ enum Served {
     /// It has ended.
     Ended(hyper::Result<()>),
     /// Its last answer's head is written, and this is what follows.
-    Endless(Body),
+    Endless(Stream),
 }
 
 /// The next connection. Nothing a client does, and no passing shortage, ends the loop.

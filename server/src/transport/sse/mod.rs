@@ -166,8 +166,9 @@ impl<H: Serves> Sse<H> {
                 }
             });
         }
+        let endless = Endless(opened.stream.ended().clone());
         let mut answer = event_stream(Body::new(opened.stream));
-        answer.extensions_mut().insert(Endless);
+        answer.extensions_mut().insert(endless);
         answer
     }
 

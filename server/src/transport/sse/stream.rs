@@ -16,7 +16,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, Sleep},
 };
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{registry::Lease, sealed, session::Ended};
 
@@ -64,6 +64,12 @@ impl EventStream {
             initialize_by: Some(Instant::now() + INITIALIZE_WITHIN),
             over: false,
         }
+    }
+
+    /// Cancelled when the session has ended, whatever waits to be read.
+    #[must_use]
+    pub fn ended(&self) -> &CancellationToken {
+        self.lease.end().token()
     }
 
     /// What is said last on a stream that the server ends: that its client need not wait before it connects again,
