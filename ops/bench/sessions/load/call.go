@@ -15,6 +15,9 @@ import (
 // errTold is the answer to a call that was in flight when the drain's deadline came: an error whose data is {"retry": true}.
 var errTold = errors.New("told to send again")
 
+// errEnded says that no answer came before the stream's end. Without words of its own: what the error says is counted.
+var errEnded = errors.New("")
+
 // raceWindow is how soon after a refused POST the stream must be seen to end at its deadline for the two to have crossed.
 const raceWindow = 250 * time.Millisecond
 
@@ -46,7 +49,11 @@ func (s *session) call(method, params string) (answer, error) {
 				return answer{}, s.refusal(err)
 			}
 		case <-s.stream.ended:
-			return answer{}, s.lastWords(id)
+			a, err := s.lastWords(id)
+			if waiting != nil && errors.Is(err, errEnded) && s.stream.deadline && refused(<-waiting) {
+				return a, errTold // it crossed the end on its way
+			}
+			return a, err
 		case <-ctx.Done():
 			return answer{}, errors.New("timeout")
 		}
@@ -55,11 +62,10 @@ func (s *session) call(method, params string) (answer, error) {
 
 // refusal is what the failure of a POST means. One with a status may have crossed the end of the stream at its deadline.
 func (s *session) refusal(err error) error {
-	var status statusError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &status) && s.stream.endsWithin(raceWindow) && s.stream.deadline:
+	case refused(err) && s.stream.endsWithin(raceWindow) && s.stream.deadline:
 		return errTold
 	default:
 		return errors.New("post: " + reason(err))
@@ -67,17 +73,23 @@ func (s *session) refusal(err error) error {
 }
 
 // lastWords looks through what came before the stream ended: its end and an answer may be ready at once.
-func (s *session) lastWords(id string) error {
+func (s *session) lastWords(id string) (answer, error) {
 	for {
 		select {
 		case a := <-s.stream.answers:
 			if string(a.ID) == id {
-				return a.failure()
+				return a, a.failure()
 			}
 		default:
-			return errors.New("stream " + s.stream.why)
+			return answer{}, fmt.Errorf("stream %s%w", s.stream.why, errEnded)
 		}
 	}
+}
+
+// refused says whether a POST was answered with a status that is not 2xx.
+func refused(err error) bool {
+	var status statusError
+	return errors.As(err, &status)
 }
 
 // failure of an answer that is an error.

@@ -130,6 +130,28 @@ func TestACallInFlightAtTheDeadlineIsSentAgain(t *testing.T) {
 	})
 }
 
+func TestACallThatCrossesTheDeadlineAndIsRefusedIsCut(t *testing.T) {
+	f, c := newFake(t)
+	c.timeout = 3 * time.Second
+	asked := make(chan struct{}, 100)
+	f.status = func(method string) int {
+		if method != "tools/call" {
+			return 0
+		}
+		// The stream ends while the POST is on its way; then it is refused.
+		for id, stream := range f.streams {
+			stream <- deadlineEnd
+			delete(f.streams, id)
+		}
+		asked <- struct{}{}
+		time.Sleep(100 * time.Millisecond)
+		return http.StatusNotFound
+	}
+	l := run(t, c, steadyThatDoesNot)
+	<-asked
+	counted(t, l, "the cut", func(p *phase) bool { return p.cut > 0 && p.told > 0 && len(p.lost) == 0 && len(p.sseFailed) == 0 })
+}
+
 func TestACallUnansweredAtTheDeadlineIsALoss(t *testing.T) {
 	f, c := newFake(t)
 	c.timeout = 3 * time.Second
