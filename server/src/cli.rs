@@ -32,13 +32,21 @@ Environment, all optional:
   DRAIN_IDLE_SECONDS    silence after which one may end earlier (default: never)
 
   JOB_PROVIDER          Auto (default: JSearch if there is a key), JSearch or Catalogue
+  JOB_PROVIDERS         several at once, which wins: jsearch, catalogue, arbeitnow, remotive, greenhouse
+  GREENHOUSE_BOARDS     companies whose boards greenhouse reads, like stripe,airbnb
+  JSEARCH_BUDGET        requests the key is used for, like 100/hour or 200/month (default 1000/hour; off)
+  JOB_CACHE_SECONDS     how long an equal search gets the same answer (default 300; 0 = off)
+  JOB_CACHE_MB          memory for answers, in megabytes (default 32)
+  ARBEITNOW_BASE_URL, REMOTIVE_BASE_URL, GREENHOUSE_BASE_URL
+                        where the public boards are
   RAPIDAPI_KEY          your key for JSearch
   RAPIDAPI_KEY_FILE     a file with the key; wins over RAPIDAPI_KEY, read again when it changes
   RAPIDAPI_HOST         default jsearch.p.rapidapi.com
   RAPIDAPI_BASE_URL     default https://$RAPIDAPI_HOST
 
   APP_NAME              the name in /health and in the protocol (default iam-mcp-server)
-  IAM_DATA_ROOT         the folder that the prompts save files in (default data)
+  IAM_DATA_ROOT         the folder that the prompts save files in (default data); your own postings are
+                        its catalogue/*.jsonl
   RESUME_MESH_FILENAME  the name of the combined résumé (default resume_mesh)
 
 Examples:

@@ -49,8 +49,11 @@ async fn answer(
 
 async fn both(server: &TestServer, headers: &[(&str, &str)], body: &str) -> (StatusCode, String) {
     let short = answer(server, PLAIN, headers, body).await;
-    let again = answer(server, PLAIN, headers, body).await;
-    assert_eq!(short, again, "{headers:?} {body}");
+    // The second is written down, the third is what was written.
+    for _ in 0..2 {
+        let again = answer(server, PLAIN, headers, body).await;
+        assert_eq!(short, again, "{headers:?} {body}");
+    }
     let long = answer(server, WEIGHED, headers, body).await;
     assert_eq!(short, long, "{headers:?} {body}");
     (short.0, short.2)
@@ -241,7 +244,9 @@ async fn over_sse_a_plain_call_and_another_are_answered_alike() {
         let mut other = plain.clone();
         other["params"]["more"] = json!(true);
         let answer = stream.ask(&server, &plain).await;
-        assert_eq!(answer, stream.ask(&server, &plain).await);
+        for _ in 0..2 {
+            assert_eq!(answer, stream.ask(&server, &plain).await);
+        }
         assert_eq!(answer, stream.ask(&server, &other).await);
         assert!(answer["result"]["content"][0]["text"].is_string(), "{answer}");
     }

@@ -53,8 +53,9 @@ async fn calls_in_flight_are_answered_first_on_both_transports() {
         .await;
     let server = TestServer::start(&[("RAPIDAPI_BASE_URL", &provider.uri()), ("RAPIDAPI_KEY", "key")]).await;
     let mut stream = Stream::open(&server).await;
+    // Unlike ones, or they would be one request.
     stream.send(&server, &search(1, json!({ "role": "nurse" }))).await;
-    let call = tokio::spawn(server.post("/mcp", &search(2, json!({ "role": "nurse" }))).send());
+    let call = tokio::spawn(server.post("/mcp", &search(2, json!({ "role": "baker" }))).send());
     until_called(&provider, 2).await;
     server.shutdown.stop();
     let ready = client().get(format!("http://{}/readyz", server.admin)).send();

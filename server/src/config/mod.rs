@@ -16,7 +16,10 @@ use self::source::Reader;
 pub use self::{
     auth::AuthSettings,
     http::HttpSettings,
-    jobs::{JobSettings, KeySource, ProviderChoice, Timeouts},
+    jobs::{
+        BoardSettings, Budget, CacheSettings, JobSettings, KeySource, Period, ProviderChoice, ProviderName,
+        Timeouts,
+    },
     sessions::{ReplicaSettings, SessionSettings},
     source::{Invalid, Problem},
 };
@@ -184,7 +187,7 @@ mod tests {
           LOG_LEVEL="LOUD": "LOUD" is not a log level: use DEBUG, INFO, WARNING or ERROR, or a filter like "info,rmcp=debug"
           PORT="eighty": use a port number from 0 to 65535
           RATE_LIMIT="-1": use messages a second for each client, from 0 (off) to 1000000
-          JOB_PROVIDER="Monster": use Auto, JSearch or Catalogue
+          JOB_PROVIDER="Monster": use Auto, JSearch or Catalogue; several go into JOB_PROVIDERS
           RESUME_MESH_FILENAME="../mesh": use a plain file name, like resume_mesh
         "#);
     }

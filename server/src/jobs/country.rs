@@ -1,6 +1,10 @@
 //! Countries: ISO 3166-1 alpha-2 codes, English names, and other names that people use.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::HashMap,
+    hash::{Hash, Hasher},
+    sync::LazyLock,
+};
 
 /// `CODE|name|other names…`, one country a line.
 const TABLE: &str = include_str!("../../data/countries.txt");
@@ -42,6 +46,13 @@ impl Country {
     #[must_use]
     pub fn find(text: &str) -> Option<&'static Self> {
         BY_NAME.get(&text.trim().to_lowercase()).copied()
+    }
+}
+
+/// By its code alone, which is unique.
+impl Hash for Country {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.code.hash(state);
     }
 }
 

@@ -1,13 +1,13 @@
 //! A posting.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The longest description that is passed on. Longer ones exist, and would fill a model's context.
 const MAX_DESCRIPTION: usize = 8_000;
 
 /// One job posting. The first six fields have the names that clients of the Python server know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
     /// The provider's id of it.
     pub job_id: String,
@@ -36,7 +36,7 @@ pub struct Job {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
     /// True for invented postings.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_false")]
     #[schemars(default)]
     pub sample: bool,
 }

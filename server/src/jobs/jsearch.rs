@@ -3,22 +3,31 @@
 //! The key goes out in one header, marked as sensitive, and nowhere else: redirects are refused, and errors
 //! are told without the request that they came from.
 
-mod client;
 mod wire;
 
-use backon::{ExponentialBuilder, Retryable as _};
+use std::{collections::HashSet, time::Duration};
+
 use futures::{FutureExt as _, future::BoxFuture};
-use reqwest::{StatusCode, Url, header::HeaderValue};
+use reqwest::{Url, header::HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Error as JobError, Found, Progress, Provider, job::Job, key::Key, place::Place, request::SearchRequest,
+    Error as JobError, Found, Progress, Provider,
+    budget::{Spending, Spent, spoken},
+    job::Job,
+    key::Key,
+    place::Place,
+    request::{PAGE_SIZE, SearchRequest},
+    upstream::{Failure, TRIES, Upstream},
 };
-use crate::config::{JobSettings, Timeouts};
+use crate::config::{JobSettings, Period};
 
-/// Tries, the first included.
-const TRIES: usize = 3;
+/// The name of this provider.
+const NAME: &str = "jsearch";
+
+/// The most that an answer may weigh: ten pages with long descriptions are about 1 MB.
+const MAX_BYTES: usize = 8 << 20;
 
 /// Why JSearch found nothing to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +75,19 @@ pub enum Error {
         "JSearch answered something that could not be understood. Try again; if it stays, its format has changed."
     )]
     Garbled,
+    /// Our own limit of requests.
+    #[error(
+        "The budget of {requests} JSearch requests {} is spent; there will be more in {}. Searches of the last few minutes are still answered. \
+             JSEARCH_BUDGET sets it.", each(*.period), spoken(*.wait)
+    )]
+    Spent {
+        /// Requests in a period.
+        requests: u32,
+        /// The period.
+        period: Period,
+        /// Until there will be more.
+        wait: Duration,
+    },
     /// TLS could not be set up.
     #[error(
         "The server found no CA certificates to check JSearch's identity with. Install ca-certificates, or set SSL_CERT_FILE."
@@ -88,6 +110,7 @@ impl Error {
             Self::Unreachable => "unreachable",
             Self::Slow => "slow",
             Self::Garbled => "garbled",
+            Self::Spent { .. } => "budget_spent",
             Self::NoTrust => "no_trust",
         }
     }
@@ -98,66 +121,157 @@ impl Error {
     }
 }
 
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Status(status @ (401 | 403)) => Self::Unauthorized(status),
+            Failure::Status(429) => Self::Limited,
+            Failure::Status(status @ 300..=399) => Self::Redirected(status),
+            Failure::Status(status @ 500..) => Self::Unwell(status),
+            Failure::Status(status) => Self::Refused(status),
+            Failure::Unreachable => Self::Unreachable,
+            Failure::Slow => Self::Slow,
+            Failure::Garbled => Self::Garbled,
+            Failure::NoTrust => Self::NoTrust,
+        }
+    }
+}
+
+impl From<Spent> for Error {
+    fn from(spent: Spent) -> Self {
+        Self::Spent {
+            requests: spent.budget.requests,
+            period: spent.budget.period,
+            wait: spent.wait,
+        }
+    }
+}
+
+/// As in "100 requests an hour".
+fn each(period: Period) -> String {
+    let article = if period == Period::Hour { "an" } else { "a" };
+    format!("{article} {}", period.name())
+}
+
 /// The provider.
 #[derive(Debug)]
 pub struct JSearch {
     base_url: Url,
     host: String,
     key: Key,
-    timeouts: Timeouts,
-    // Made on first use: reading the CA certificates takes longer than the rest of the start.
-    client: OnceCell<reqwest::Client>,
+    total: Duration,
+    upstream: Upstream,
+    spending: Spending,
 }
 
 impl JSearch {
     /// Connects to nothing yet.
     #[must_use]
-    pub fn new(settings: &JobSettings, key: Key) -> Self {
+    pub(super) fn new(settings: &JobSettings, key: Key, upstream: Upstream) -> Self {
         Self {
             base_url: settings.base_url.clone(),
             host: settings.rapidapi_host.clone(),
             key,
-            timeouts: settings.timeouts.clone(),
-            client: OnceCell::new(),
+            total: settings.timeouts.total,
+            upstream,
+            spending: Spending::new(settings.budget),
         }
     }
 
-    async fn find(&self, request: &SearchRequest) -> Result<Found, Error> {
-        let key = key_header(&self.key.get().ok_or(Error::NoKey)?)?;
-        let url = self.url(request)?;
-        let retries = ExponentialBuilder::default()
-            .with_min_delay(self.timeouts.backoff)
-            .with_max_times(TRIES - 1)
-            .with_jitter();
-        let tries = (|| self.attempt(url.clone(), key.clone()))
-            .retry(retries)
-            .when(Error::is_passing)
-            .notify(|error, wait| tracing::debug!(cause = error.category(), ?wait, "asking JSearch again"));
-        let answer = tokio::time::timeout(self.timeouts.total, tries)
-            .await
-            .map_err(|_| Error::Slow)??;
-        let jobs: Vec<Job> = answer
-            .data
-            .into_iter()
-            .filter_map(wire::Posting::into_job)
-            .take(request.jobs)
-            .collect();
-        let note = jobs.is_empty().then(|| {
-            "Nothing was posted for this in the last week. Try a broader role, or a larger place.".to_owned()
-        });
-        Ok(Found {
-            jobs,
-            source: self.name(),
-            note,
-        })
+    /// Asks for a page after another until there are enough jobs, since every page is a request that is paid for.
+    async fn find(&self, request: &SearchRequest, progress: &dyn Progress) -> Result<Found, Error> {
+        let deadline = Instant::now() + self.total;
+        let (mut jobs, mut ids, mut failed) = (Vec::new(), HashSet::new(), None);
+        for page in 1..=request.pages {
+            let postings = match self.get(self.search_url(request, page)?, deadline).await {
+                Ok(answer) => answer.data,
+                Err(error) if page == 1 => return Err(error),
+                Err(error) => {
+                    failed = Some((page - 1, error));
+                    break;
+                }
+            };
+            let is_last = postings.len() < PAGE_SIZE;
+            let new = postings.into_iter().filter_map(wire::Posting::into_job);
+            jobs.extend(new.filter(|job| ids.insert(job.job_id.clone())));
+            progress.pages(page, request.pages);
+            if is_last || jobs.len() >= request.jobs {
+                break;
+            }
+        }
+        jobs.truncate(request.jobs);
+        let mut notes = Vec::new();
+        if jobs.is_empty() {
+            notes.push(
+                "Nothing was posted for this in the last week. Try a broader role, or a larger place."
+                    .to_owned(),
+            );
+        }
+        let partial = failed.is_some();
+        if let Some((pages, error)) = failed {
+            tracing::warn!(
+                cause = error.category(),
+                pages,
+                of = request.pages,
+                "JSearch's pages end early"
+            );
+            let pages = if pages == 1 {
+                "page".to_owned()
+            } else {
+                format!("{pages} pages")
+            };
+            notes.push(format!("These are from the first {pages} only. {error}"));
+        }
+        let mut found = Found::new(jobs, NAME).noting(&notes);
+        found.partial = partial;
+        Ok(found)
     }
 
-    fn url(&self, request: &SearchRequest) -> Result<Url, Error> {
+    /// One posting by its id.
+    async fn details(&self, job_id: &str) -> Result<Option<Job>, Error> {
+        let mut url = self.url("job-details")?;
+        url.query_pairs_mut().append_pair("job_id", job_id);
+        match self.get(url, Instant::now() + self.total).await {
+            Ok(answer) => {
+                let mut jobs = answer.data.into_iter().filter_map(wire::Posting::into_job);
+                Ok(jobs.find(|job| job.job_id == job_id))
+            }
+            // It tells unknown ids in either way.
+            Err(Error::Refused(400 | 404)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks, up to three times, within the budget and until the deadline.
+    async fn get(&self, url: Url, deadline: Instant) -> Result<wire::Answer, Error> {
+        let key = key_header(&self.key.get().ok_or(Error::NoKey)?)?;
+        let attempt = || self.attempt(url.clone(), key.clone());
+        let tries = self.upstream.retry(NAME, attempt, Error::is_passing);
+        timeout_at(deadline, tries).await.map_err(|_| Error::Slow)?
+    }
+
+    async fn attempt(&self, url: Url, key: HeaderValue) -> Result<wire::Answer, Error> {
+        let client = self.upstream.client().await?;
+        self.spending.take()?;
+        let request = client
+            .get(url)
+            .header("X-RapidAPI-Key", key)
+            .header("X-RapidAPI-Host", &self.host);
+        let body = self.upstream.send(NAME, request, MAX_BYTES).await?;
+        serde_json::from_slice(&body).map_err(|_| Error::Garbled)
+    }
+
+    fn url(&self, endpoint: &str) -> Result<Url, Error> {
         let mut url = self.base_url.clone();
         url.path_segments_mut()
             .map_err(|()| Error::Unreachable)?
             .pop_if_empty()
-            .push("search");
+            .push(endpoint);
+        Ok(url)
+    }
+
+    fn search_url(&self, request: &SearchRequest, page: usize) -> Result<Url, Error> {
+        let mut url = self.url("search")?;
         let mut query = request.role.clone();
         match &request.place {
             None => {}
@@ -171,7 +285,8 @@ impl JSearch {
         }
         let mut pairs = url.query_pairs_mut();
         pairs.append_pair("query", &query);
-        pairs.append_pair("num_pages", &request.pages.to_string());
+        pairs.append_pair("page", &page.to_string());
+        pairs.append_pair("num_pages", "1");
         pairs.append_pair("date_posted", "week");
         if let Some(country) = request.place.as_ref().and_then(Place::country) {
             pairs.append_pair("country", &country.code.to_lowercase());
@@ -181,37 +296,6 @@ impl JSearch {
         }
         drop(pairs);
         Ok(url)
-    }
-
-    async fn attempt(&self, url: Url, key: HeaderValue) -> Result<wire::Answer, Error> {
-        let client = self
-            .client
-            .get_or_try_init(|| client::build(&self.timeouts))
-            .await?;
-        let call = async {
-            let sent = client
-                .get(url)
-                .header("X-RapidAPI-Key", key)
-                .header("X-RapidAPI-Host", &self.host)
-                .send()
-                .await
-                .map_err(|error| client::failure(&error))?;
-            match sent.status() {
-                StatusCode::OK => {}
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                    return Err(Error::Unauthorized(sent.status().as_u16()));
-                }
-                StatusCode::TOO_MANY_REQUESTS => return Err(Error::Limited),
-                status if status.is_redirection() => return Err(Error::Redirected(status.as_u16())),
-                status if status.is_server_error() => return Err(Error::Unwell(status.as_u16())),
-                status => return Err(Error::Refused(status.as_u16())),
-            }
-            let body = client::read(sent).await?;
-            serde_json::from_slice(&body).map_err(|_| Error::Garbled)
-        };
-        tokio::time::timeout(self.timeouts.attempt, call)
-            .await
-            .map_err(|_| Error::Slow)?
     }
 }
 
@@ -224,20 +308,23 @@ fn key_header(key: &SecretString) -> Result<HeaderValue, Error> {
 
 impl Provider for JSearch {
     fn name(&self) -> &'static str {
-        "jsearch"
+        NAME
     }
 
     fn search<'a>(
         &'a self,
         request: &'a SearchRequest,
-        _: &'a dyn Progress,
+        progress: &'a dyn Progress,
     ) -> BoxFuture<'a, Result<Found, JobError>> {
-        async move { Ok(self.find(request).await?) }.boxed()
+        async move { Ok(self.find(request, progress).await?) }.boxed()
     }
 
-    fn posting<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Job>, JobError>> {
-        // JSearch has no such request that costs nothing.
-        futures::future::ready(Ok(None)).boxed()
+    fn posting<'a>(&'a self, job_id: &'a str) -> BoxFuture<'a, Result<Option<Job>, JobError>> {
+        async move { Ok(self.details(job_id).await?) }.boxed()
+    }
+
+    fn postings_cost(&self) -> bool {
+        true
     }
 }
 

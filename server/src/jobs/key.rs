@@ -35,6 +35,12 @@ impl Key {
         self.in_file().or_else(|| self.0.source.value.clone())
     }
 
+    /// Whether there is one; cheaper than getting it.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.0.source.value.is_some() || self.in_file().is_some()
+    }
+
     fn in_file(&self) -> Option<SecretString> {
         let path = self.0.source.file.as_deref()?;
         self.0.content.get(|_| content(path))
@@ -64,7 +70,9 @@ mod tests {
     use super::*;
 
     fn get(source: KeySource) -> Option<String> {
-        Key::new(source).get().map(|key| key.expose_secret().to_owned())
+        let key = Key::new(source);
+        assert_eq!(key.is_there(), key.get().is_some());
+        key.get().map(|key| key.expose_secret().to_owned())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use super::country::Country;
 
 /// A place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Place {
     /// A city and its country.
     City {
@@ -56,7 +56,7 @@ impl Place {
             Some((front, last)) => {
                 let head = front.split(',').next().unwrap_or(front);
                 let last = last.trim();
-                let state = last.len() == 2 && is_us_state(last);
+                let state = last.len() == 2 && us_state(last);
                 match Country::find(last) {
                     Some(country) if !state => Self::city(head, country),
                     _ => keep(head),
@@ -92,7 +92,9 @@ fn is_remote(text: &str) -> bool {
         .any(|word| text.eq_ignore_ascii_case(word))
 }
 
-fn is_us_state(code: &str) -> bool {
+/// Whether a code is that of a state of the USA.
+#[must_use]
+pub fn us_state(code: &str) -> bool {
     const STATES: &str = "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH \
                           NJ NM NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY DC";
     STATES.split(' ').any(|state| state.eq_ignore_ascii_case(code))

@@ -16,7 +16,7 @@ pub const MAX_PAGES: usize = 10;
 pub const PAGE_SIZE: usize = 10;
 
 /// A search, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SearchRequest {
     /// The job title, not empty.
     pub role: String,
@@ -31,7 +31,7 @@ pub struct SearchRequest {
 }
 
 /// A job board.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema)]
 #[schemars(rename_all = "lowercase")]
 pub enum Platform {
     /// linkedin.com

@@ -1,5 +1,6 @@
 //! What `/metrics` shows. Every label has few values, whatever clients send.
 
+mod jobs;
 mod sse;
 
 use std::{sync::Arc, time::Instant};
@@ -10,7 +11,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-pub use self::sse::{Forward, Forwarding, SseMetrics};
+pub use self::{
+    jobs::JobMetrics,
+    sse::{Forward, Forwarding, SseMetrics},
+};
 
 /// One or two labels, by name.
 pub type Labels = Vec<(&'static str, &'static str)>;
@@ -34,8 +38,8 @@ pub struct Inner {
     pub tool_duration: Durations,
     /// Sessions of the older transport, and replicas.
     pub sse: SseMetrics,
-    /// Requests to job providers, by `provider` and `outcome`.
-    pub provider_calls: Family<Labels, Counter>,
+    /// The job search.
+    pub jobs: JobMetrics,
     /// Messages refused by the rate limit.
     pub rate_limited: Counter,
     /// Requests refused for want of a token, by `cause`: missing, malformed, unknown.
@@ -77,7 +81,7 @@ impl Metrics {
             tool_calls: Family::default(),
             tool_duration: Family::new_with_constructor(durations),
             sse: SseMetrics::default(),
-            provider_calls: Family::default(),
+            jobs: JobMetrics::default(),
             rate_limited: Counter::default(),
             auth_refused: Family::default(),
         };
@@ -107,11 +111,7 @@ impl Metrics {
             metrics.tool_duration.clone(),
         );
         metrics.sse.register(r);
-        r.register(
-            "provider_calls",
-            "Requests to job providers",
-            metrics.provider_calls.clone(),
-        );
+        metrics.jobs.register(r);
         r.register(
             "rate_limited",
             "Messages refused by the rate limit",

@@ -3,7 +3,12 @@
 use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use serde::Deserialize;
 
-use crate::jobs::{country::Country, job::Job, request::Platform};
+use crate::jobs::{
+    country::Country,
+    index::{Entry, Whereabouts},
+    job::Job,
+    request::Platform,
+};
 
 const DATA: &str = include_str!("../../../data/catalogue.json");
 
@@ -12,19 +17,6 @@ const HUBS: usize = 4;
 
 /// Further places for each role, taken from the rest of the list in turn.
 const OTHERS: usize = 6;
-
-/// A sample posting, and what it is found by.
-#[derive(Debug)]
-pub(super) struct Sample {
-    pub(super) job: Job,
-    /// Other words for the role.
-    pub(super) also: &'static str,
-    /// City and state; empty for remote ones.
-    pub(super) city: String,
-    /// The country, unless it is a remote one.
-    pub(super) country: Option<&'static Country>,
-    pub(super) platform: Platform,
-}
 
 #[derive(Deserialize)]
 struct Data<'a> {
@@ -65,7 +57,7 @@ struct Place<'a> {
 }
 
 /// All samples, dated within the last four weeks.
-pub(super) fn all() -> Result<Vec<Sample>, serde_json::Error> {
+pub(super) fn all() -> Result<Vec<Entry>, serde_json::Error> {
     let data: Data<'static> = serde_json::from_str(DATA)?;
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     let others = data.places.len() - HUBS;
@@ -97,7 +89,7 @@ fn sample(
     place: &Place<'_>,
     company: &Company<'_>,
     today: Date,
-) -> Sample {
+) -> Entry {
     let graded = matches!(role.field, "tech" | "business") && !role.title.contains("Manager");
     let (grade, factor) = match number % 4 {
         1 if graded => ("Senior ", 1.25),
@@ -141,12 +133,15 @@ fn sample(
         platform: Some(platform.name().to_owned()),
         sample: true,
     };
-    Sample {
+    let areas = country.map_or_else(|| vec!["remote", "worldwide"], |country| vec![country.code]);
+    Entry {
         job,
-        also: role.also,
-        city,
-        country: country.filter(|_| !place.country.is_empty()),
-        platform,
+        also: role.also.to_owned(),
+        whereabouts: Whereabouts {
+            city,
+            areas,
+            perhaps: None,
+        },
     }
 }
 
@@ -172,7 +167,12 @@ mod tests {
         for sample in &samples {
             assert!(sample.job.sample && sample.job.description.starts_with("Sample posting, invented"));
             assert!(sample.job.apply_link.starts_with("https://example.com/"));
-            assert_eq!(sample.job.remote, sample.country.is_none(), "{:?}", sample.job);
+            assert_eq!(
+                sample.job.remote,
+                sample.whereabouts.is_remote(),
+                "{:?}",
+                sample.job
+            );
         }
     }
 
@@ -185,10 +185,7 @@ mod tests {
             .map(|s| (&s.job.title, &s.job.company, &s.job.location))
             .collect();
         assert_eq!(distinct.len(), once.len());
-        let countries: HashSet<_> = once
-            .iter()
-            .filter_map(|s| s.country.map(|country| country.code))
-            .collect();
+        let countries: HashSet<_> = once.iter().flat_map(|s| s.whereabouts.areas.clone()).collect();
         assert!(countries.len() >= 20, "{}", countries.len());
     }
 }

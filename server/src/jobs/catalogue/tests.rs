@@ -1,5 +1,11 @@
 //! That a person finds what they look for.
 
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
 use super::*;
 use crate::jobs::{
     country::Country,
@@ -27,7 +33,7 @@ async fn found(catalogue: &Catalogue, role: &str, location: &str) -> Found {
 
 #[tokio::test]
 async fn the_first_hit_is_the_role_at_the_place() {
-    let catalogue = Catalogue::default();
+    let catalogue = Catalogue::new(Path::new("/nonexistent"), JobMetrics::default());
     for (role, location, title, at) in [
         (
             "Python developer",
@@ -106,9 +112,11 @@ async fn the_first_hit_is_the_role_at_the_place() {
 
 #[tokio::test]
 async fn every_role_is_found_by_its_own_name_in_every_hub() {
-    let catalogue = Catalogue::default();
+    let catalogue = Catalogue::new(Path::new("/nonexistent"), JobMetrics::default());
     for sample in samples::all().expect("good data") {
-        let Some(country) = sample.country else { continue };
+        let Some(country) = Country::find(sample.whereabouts.areas[0]) else {
+            continue;
+        };
         let city = sample.job.location.split(',').next().expect("a city").to_owned();
         let wanted = request(&sample.job.title, Some(Place::city(&city, country)));
         let found = catalogue.find(&wanted).await.expect("found");
@@ -132,7 +140,7 @@ async fn every_role_is_found_by_its_own_name_in_every_hub() {
 
 #[tokio::test]
 async fn nonsense_finds_nothing_and_says_so() {
-    let catalogue = Catalogue::default();
+    let catalogue = Catalogue::new(Path::new("/nonexistent"), JobMetrics::default());
     for role in ["qwxzy", "underwater basket weaver of Atlantis", "!!!", "the job"] {
         let found = found(&catalogue, role, "").await;
         assert!(found.jobs.is_empty(), "{role}: {}", found.jobs[0].title);
@@ -142,7 +150,7 @@ async fn nonsense_finds_nothing_and_says_so() {
 
 #[tokio::test]
 async fn an_unknown_place_is_said_to_be_one() {
-    let catalogue = Catalogue::default();
+    let catalogue = Catalogue::new(Path::new("/nonexistent"), JobMetrics::default());
     let found = found(&catalogue, "rust engineer", "Ulaanbaatar, Mongolia").await;
     assert!(
         found.jobs.iter().all(|job| job.remote),
@@ -165,7 +173,10 @@ async fn platforms_and_counts_are_kept() {
         jobs: 20,
         ..request("developer", Some(Place::Country(germany)))
     };
-    let found = Catalogue::default().find(&wanted).await.expect("found");
+    let found = Catalogue::new(Path::new("/nonexistent"), JobMetrics::default())
+        .find(&wanted)
+        .await
+        .expect("found");
     assert!(!found.jobs.is_empty() && found.jobs.len() <= 20);
     assert!(
         found
@@ -173,4 +184,151 @@ async fn platforms_and_counts_are_kept() {
             .iter()
             .all(|job| job.platform.as_deref() == Some("indeed"))
     );
+}
+
+const POSTINGS: &str = r#"{"title": "Rust Engineer", "company": "Acme", "location": "Berlin, Germany", "job_id": "acme-1"}
+
+{"title": "Baker", "company": "Oven", "location": "Munich"}
+"#;
+
+/// A code behind the city that is a state of the USA and a country.
+#[tokio::test]
+async fn a_code_that_means_two_things_is_found_as_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines: Vec<_> = ["Berlin, DE", "Newark, DE", "Toronto, Canada"]
+        .map(|place| format!(r#"{{"title": "Nurse", "company": "Ward of {place}", "location": "{place}"}}"#))
+        .into();
+    fs::write(folder.path().join("a.jsonl"), lines.join("\n")).expect("written");
+    let (catalogue, _) = own(folder.path());
+    for (place, first) in [
+        ("Berlin, Germany", "Berlin, DE"),
+        ("Newark, United States", "Newark, DE"),
+        ("Canada", "Toronto, Canada"),
+        ("Germany", "Berlin, DE"),
+    ] {
+        let found = found(&catalogue, "nurse", place).await;
+        assert_eq!(found.jobs[0].location, first, "{place}");
+        assert_eq!(found.note, None, "{place}");
+    }
+}
+
+fn own(folder: &Path) -> (Catalogue, JobMetrics) {
+    let metrics = JobMetrics::default();
+    (Catalogue::new(folder, metrics.clone()), metrics)
+}
+
+/// Waits until `right`; what is read again is read in a task of its own.
+async fn until(mut right: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !right().await {
+        assert!(start.elapsed() < Duration::from_secs(20), "not in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn own_postings_take_the_samples_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("a.jsonl"), POSTINGS).expect("written");
+    fs::write(folder.path().join("notes.txt"), "no postings").expect("written");
+    let (catalogue, _) = own(folder.path());
+    let found = found(&catalogue, "rust engineer", "Berlin, Germany").await;
+    assert_eq!(found.jobs.len(), 1);
+    assert_eq!((found.jobs[0].job_id.as_str(), found.note), ("acme-1", None));
+    // A city whose country nobody wrote is found with and without one.
+    for place in ["Munich", "Munich, Germany"] {
+        let found = self::found(&catalogue, "baker", place).await;
+        assert_eq!(
+            (found.jobs[0].title.as_str(), &found.note),
+            ("Baker", &None),
+            "{place}"
+        );
+        let id = &found.jobs[0].job_id;
+        assert_eq!(
+            catalogue.posting(id).await.expect("an answer").as_ref(),
+            found.jobs.first()
+        );
+    }
+    let found = self::found(&catalogue, "nurse", "").await;
+    assert!(found.jobs.is_empty(), "no sample");
+    assert!(found.note.expect("a note").starts_with("None of the 2 postings"));
+}
+
+#[tokio::test]
+async fn bad_lines_are_counted_and_the_rest_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = format!(
+        r#"{{"title": "Long", "company": "x", "description": "{}"}}"#,
+        "x".repeat(70_000)
+    );
+    let bad = ["{", r#"{"title": "No company"}"#, "null", &long];
+    fs::write(
+        folder.path().join("a.jsonl"),
+        format!("{}\n{POSTINGS}{POSTINGS}", bad.join("\n")),
+    )
+    .expect("written");
+    // Its last line has no end.
+    fs::write(
+        folder.path().join("b.jsonl"),
+        POSTINGS
+            .trim_end()
+            .replace("acme-1", "acme-2")
+            .replace("Oven", "Mill"),
+    )
+    .expect("written");
+    let (catalogue, metrics) = own(folder.path());
+    let found = found(&catalogue, "baker", "").await;
+    let companies: Vec<_> = found.jobs.iter().map(|job| job.company.as_str()).collect();
+    assert_eq!(companies, ["Oven", "Mill"], "in the order of the files");
+    let note = found.note.expect("a note");
+    assert!(
+        note.starts_with("6 lines of the catalogue's files could not be read"),
+        "{note}"
+    );
+    let mut registry = prometheus_client::registry::Registry::default();
+    metrics.register(&mut registry);
+    let mut shown = String::new();
+    prometheus_client::encoding::text::encode(&mut shown, &registry).expect("encodes");
+    for line in ["catalogue_postings 4", "catalogue_bad_lines 6"] {
+        assert!(shown.lines().any(|shown| shown == line), "no {line} in {shown}");
+    }
+}
+
+#[tokio::test]
+async fn changed_files_are_read_again_while_the_old_postings_are_answered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.jsonl");
+    let (catalogue, _) = own(folder.path());
+    assert!(
+        found(&catalogue, "rust", "").await.jobs[0].sample,
+        "no files, so samples"
+    );
+    let generation = catalogue.generation();
+    fs::write(&path, POSTINGS).expect("written");
+    until(async || {
+        catalogue.generation();
+        let found = found(&catalogue, "rust", "").await;
+        assert!(!found.jobs.is_empty());
+        !found.jobs[0].sample
+    })
+    .await;
+    assert!(catalogue.generation() > generation);
+    fs::remove_file(&path).expect("removed");
+    until(async || {
+        catalogue.generation();
+        found(&catalogue, "rust", "").await.jobs[0].sample
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_leaves_does_not_stop_the_reading() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("a.jsonl"), POSTINGS).expect("written");
+    let (catalogue, _) = own(folder.path());
+    let wanted = request("rust", None);
+    let mut first = Box::pin(catalogue.find(&wanted));
+    assert!(futures::poll!(&mut first).is_pending());
+    drop(first);
+    assert_eq!(found(&catalogue, "rust", "").await.jobs.len(), 1);
 }

@@ -10,17 +10,23 @@ use wiremock::{
 
 use super::*;
 use crate::{
-    config::Settings,
+    config::{Settings, Timeouts},
     jobs::{country::Country, request::Platform},
+    metrics::JobMetrics,
 };
 
 const KEY: &str = "very-secret-key";
 
 async fn jsearch(server: &MockServer) -> JSearch {
+    jsearch_with(server, "off").await
+}
+
+async fn jsearch_with(server: &MockServer, budget: &str) -> JSearch {
     let url = server.uri();
     let settings = Settings::read(|name| match name {
         "RAPIDAPI_BASE_URL" => Some(url.clone()),
         "RAPIDAPI_KEY" => Some(KEY.to_owned()),
+        "JSEARCH_BUDGET" => Some(budget.to_owned()),
         _ => None,
     });
     let mut settings = settings.expect("valid").jobs;
@@ -31,14 +37,10 @@ async fn jsearch(server: &MockServer) -> JSearch {
         backoff: Duration::from_millis(5),
     };
     let key = Key::new(settings.key.clone());
-    let jsearch = JSearch::new(&settings, key);
+    let upstream = Upstream::new(settings.timeouts.clone(), JobMetrics::default());
     // Not part of what is timed: it reads the CA certificates.
-    jsearch
-        .client
-        .get_or_try_init(|| client::build(&jsearch.timeouts))
-        .await
-        .expect("a client");
-    jsearch
+    upstream.client().await.expect("a client");
+    JSearch::new(&settings, key, upstream)
 }
 
 fn request() -> SearchRequest {
@@ -78,7 +80,11 @@ async fn answering(template: ResponseTemplate) -> MockServer {
 
 async fn error_of(template: ResponseTemplate) -> (Error, usize) {
     let server = answering(template).await;
-    let error = jsearch(&server).await.find(&request()).await.expect_err("fails");
+    let error = jsearch(&server)
+        .await
+        .find(&request(), &())
+        .await
+        .expect_err("fails");
     assert!(!format!("{error} {error:?}").contains(KEY));
     (error, server.received_requests().await.expect("recorded").len())
 }
@@ -89,6 +95,7 @@ async fn a_search_is_asked_as_jsearch_documents_and_the_key_is_in_its_header() {
     Mock::given(method("GET"))
         .and(path("/search"))
         .and(query_param("query", "rust engineer in Berlin via linkedin"))
+        .and(query_param("page", "1"))
         .and(query_param("num_pages", "1"))
         .and(query_param("date_posted", "week"))
         .and(query_param("country", "de"))
@@ -98,7 +105,7 @@ async fn a_search_is_asked_as_jsearch_documents_and_the_key_is_in_its_header() {
         .expect(1)
         .mount(&server)
         .await;
-    let found = jsearch(&server).await.find(&request()).await.expect("found");
+    let found = jsearch(&server).await.find(&request(), &()).await.expect("found");
     assert_eq!(found.jobs.len(), 2, "no more than were asked for");
     insta::assert_json_snapshot!(found.jobs[0], @r#"
     {
@@ -141,7 +148,7 @@ async fn a_passing_failure_is_tried_again() {
     assert_eq!(
         jsearch(&server)
             .await
-            .find(&request())
+            .find(&request(), &())
             .await
             .expect("found")
             .jobs
@@ -183,7 +190,7 @@ async fn postings_that_are_none_are_left_out() {
     script["job_apply_link"] = json!("javascript:alert(1)");
     let data = json!({ "data": [{}, { "job_id": "x" }, script, posting("a")] });
     let server = answering(ResponseTemplate::new(200).set_body_json(data)).await;
-    let found = jsearch(&server).await.find(&request()).await.expect("found");
+    let found = jsearch(&server).await.find(&request(), &()).await.expect("found");
     assert_eq!(
         found
             .jobs
@@ -194,10 +201,137 @@ async fn postings_that_are_none_are_left_out() {
     );
 }
 
+/// Pages of ten postings each; those beyond `last` fail.
+async fn paged(last: usize) -> MockServer {
+    let server = MockServer::start().await;
+    for page in 1..=last {
+        let ids: Vec<_> = (0..PAGE_SIZE).map(|number| format!("{page}-{number}")).collect();
+        let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+        Mock::given(query_param("page", page.to_string()))
+            .respond_with(postings(&ids))
+            .mount(&server)
+            .await;
+    }
+    server
+}
+
+async fn asked(server: &MockServer) -> usize {
+    server.received_requests().await.expect("recorded").len()
+}
+
+#[derive(Default)]
+struct Heard(parking_lot::Mutex<Vec<(usize, usize)>>);
+
+impl Progress for Heard {
+    fn pages(&self, done: usize, total: usize) {
+        self.0.lock().push((done, total));
+    }
+}
+
+#[tokio::test]
+async fn as_many_pages_are_asked_for_as_it_takes_and_each_is_told() {
+    let server = paged(3).await;
+    let jsearch = jsearch(&server).await;
+    let wanted = |jobs, pages| SearchRequest {
+        jobs,
+        pages,
+        ..request()
+    };
+    let heard = Heard::default();
+    let found = jsearch.find(&wanted(20, 3), &heard).await.expect("found");
+    assert_eq!(found.jobs.len(), 20);
+    assert_eq!(
+        (found.jobs[0].job_id.as_str(), found.jobs[19].job_id.as_str()),
+        ("1-0", "2-9")
+    );
+    assert_eq!(*heard.0.lock(), [(1, 3), (2, 3)]);
+    assert_eq!(
+        asked(&server).await,
+        2,
+        "the third page would be paid for, and not shown"
+    );
+    assert_eq!(
+        jsearch.find(&wanted(5, 3), &()).await.expect("found").jobs.len(),
+        5
+    );
+    assert_eq!(asked(&server).await, 3);
+}
+
+#[tokio::test]
+async fn a_page_that_fails_leaves_what_is_there() {
+    let server = paged(1).await;
+    let wanted = SearchRequest {
+        jobs: 20,
+        pages: 2,
+        ..request()
+    };
+    let found = jsearch(&server)
+        .await
+        .find(&wanted, &())
+        .await
+        .expect("the first page");
+    assert_eq!(found.jobs.len(), 10);
+    assert!(found.partial);
+    let note = found.note.expect("a note");
+    assert!(
+        note.starts_with("These are from the first page only. JSearch refused"),
+        "{note}"
+    );
+}
+
+#[tokio::test]
+async fn the_budget_counts_every_request_and_says_when_there_is_more() {
+    let server = answering(ResponseTemplate::new(503)).await;
+    let jsearch = jsearch_with(&server, "4/hour").await;
+    assert_eq!(
+        jsearch.find(&request(), &()).await.expect_err("unwell"),
+        Error::Unwell(503)
+    );
+    assert_eq!(asked(&server).await, 3, "retries count");
+    let error = jsearch.find(&request(), &()).await.expect_err("spent");
+    assert_eq!(asked(&server).await, 4, "and nothing goes out beyond it");
+    let text = error.to_string();
+    assert_eq!(error.category(), "budget_spent");
+    assert!(
+        text.starts_with(
+            "The budget of 4 JSearch requests an hour is spent; there will be more in 60 minutes."
+        ),
+        "{text}"
+    );
+    assert!(
+        jsearch.details("a").await.is_err(),
+        "postings are paid for from it too"
+    );
+    assert_eq!(asked(&server).await, 4);
+}
+
+#[tokio::test]
+async fn a_posting_is_asked_for_by_its_id() {
+    let server = MockServer::start().await;
+    Mock::given(path("/job-details"))
+        .and(query_param("job_id", "a=="))
+        .and(header("X-RapidAPI-Key", KEY))
+        .respond_with(postings(&["a=="]))
+        .mount(&server)
+        .await;
+    let jsearch = jsearch(&server).await;
+    let job = jsearch
+        .details("a==")
+        .await
+        .expect("an answer")
+        .expect("a posting");
+    assert_eq!(job.title, "Rust Engineer");
+    assert_eq!(jsearch.details("b").await, Ok(None), "unknown ones are 404");
+}
+
 #[tokio::test]
 async fn nothing_found_is_no_error() {
     let server = answering(postings(&[])).await;
-    let found = jsearch(&server).await.find(&request()).await.expect("an answer");
+    let found = jsearch(&server)
+        .await
+        .find(&request(), &())
+        .await
+        .expect("an answer");
     assert!(found.jobs.is_empty() && found.note.is_some());
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::jobs::job::{Job, clean};
 
-/// The answer to `/search`.
+/// The answer to `/search`, and to `/job-details`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Answer {
     pub(super) data: Vec<Posting>,

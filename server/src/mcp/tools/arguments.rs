@@ -43,7 +43,7 @@ pub(super) struct Arguments {
 }
 
 /// What a call asks for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Parsed {
     pub(super) request: SearchRequest,
     /// Characters of each description.

@@ -1,48 +1,126 @@
 //! What `search_jobs` answers: structured for programs, and as text for models.
 
-use std::fmt::Write as _;
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
+use bytes::Bytes;
+use moka::sync::Cache;
+use rmcp::model::{CallToolResult, ContentBlock};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::arguments::Parsed;
+use super::{
+    arguments::Parsed,
+    written::{Outlet, members},
+};
 use crate::jobs::{
     Found,
     job::{Job, clipped},
     request::SearchRequest,
 };
 
+/// Memory for answers that are kept, in bytes, about.
+const KEPT_BYTES: u64 = 16 << 20;
+
+/// How long an answer is kept that nobody asks for.
+const KEPT_FOR: Duration = Duration::from_mins(5);
+
 /// The tool's structured content.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Answer {
+pub(super) struct Answer<'a> {
     /// The postings, best first. Empty when nothing fits.
-    jobs: Vec<Job>,
+    jobs: Cow<'a, [Job]>,
     /// Where they come from.
-    source: &'static str,
+    source: &'a str,
     /// What a reader should know about them, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
 
-impl Answer {
-    pub(super) fn new(found: Found, parsed: &Parsed) -> Self {
-        let Found {
-            mut jobs,
-            source,
-            note,
-        } = found;
+/// Answers that were asked for more than once, written down.
+#[derive(Debug)]
+pub(super) struct Answers(Cache<Parsed, Kept>);
+
+/// An answer, and the jobs that it tells of: only as long as they are the ones that are found, it is the answer.
+#[derive(Debug, Clone)]
+struct Kept {
+    jobs: Weak<[Job]>,
+    members: Bytes,
+}
+
+impl Answers {
+    pub(super) fn new() -> Self {
+        let cache = Cache::builder()
+            .max_capacity(KEPT_BYTES)
+            .time_to_idle(KEPT_FOR)
+            .weigher(|_, kept: &Kept| kept.weight())
+            .build();
+        Self(cache)
+    }
+
+    /// The tool's result, left in writing where somebody takes that.
+    ///
+    /// # Errors
+    /// When the answer cannot be written as JSON.
+    pub(super) fn result(
+        &self,
+        found: &Found,
+        parsed: &Parsed,
+        outlet: Option<&Outlet>,
+    ) -> Result<CallToolResult, serde_json::Error> {
+        let Some(outlet) = outlet.filter(|_| found.repeated) else {
+            return result(found, parsed);
+        };
+        if let Some(kept) = self.0.get(parsed)
+            && std::ptr::addr_eq(kept.jobs.as_ptr(), Arc::as_ptr(&found.jobs))
+        {
+            return Ok(outlet.leave(kept.members));
+        }
+        let members = members(result(found, parsed)?)?;
+        let kept = Kept {
+            jobs: Arc::downgrade(&found.jobs),
+            members: members.clone(),
+        };
+        self.0.insert(parsed.clone(), kept);
+        Ok(outlet.leave(members))
+    }
+}
+
+impl Kept {
+    /// What it takes, in bytes, with what it is found by.
+    fn weight(&self) -> u32 {
+        u32::try_from(self.members.len() + 1_000).unwrap_or(u32::MAX)
+    }
+}
+
+fn result(found: &Found, parsed: &Parsed) -> Result<CallToolResult, serde_json::Error> {
+    let answer = Answer::new(found, parsed);
+    let mut result = CallToolResult::success(vec![ContentBlock::text(answer.text(&parsed.request))]);
+    result.structured_content = Some(serde_json::to_value(&answer)?);
+    Ok(result)
+}
+
+impl<'a> Answer<'a> {
+    pub(super) fn new(found: &'a Found, parsed: &Parsed) -> Self {
+        let mut jobs = Cow::Borrowed(&*found.jobs);
         if let Some(limit) = parsed.slice {
-            for job in &mut jobs {
+            for job in jobs.to_mut() {
                 job.description = clipped(&job.description, limit);
             }
         }
-        let notes: Vec<_> = note
+        let notes: Vec<_> = found
+            .note
+            .as_deref()
             .into_iter()
-            .chain(parsed.notes.iter().map(|&note| note.to_owned()))
+            .chain(parsed.notes.iter().copied())
             .collect();
         Self {
             jobs,
-            source,
+            source: &found.source,
             note: (!notes.is_empty()).then(|| notes.join(" ")),
         }
     }

@@ -1,7 +1,5 @@
 //! `search_jobs`: the tool that everything else is for.
 
-use std::future::ready;
-
 use futures::{FutureExt as _, future::BoxFuture};
 use rmcp::model::{
     CallToolResponse, CallToolResult, ContentBlock, JsonObject, Tool as Definition, ToolAnnotations,
@@ -13,8 +11,8 @@ use super::{
     Call, Tool,
     arguments::{self, Arguments},
     schema,
-    search_answer::Answer,
-    written::{Answers, Asked},
+    search_answer::{Answer, Answers},
+    written::Outlet,
 };
 use crate::jobs::Jobs;
 
@@ -42,44 +40,33 @@ impl SearchJobs {
             .open_world(true);
         let mut definition = Definition::new(NAME, DESCRIPTION, schema::of::<Arguments>());
         definition.title = Some("Search jobs".to_owned());
-        definition.output_schema = Some(schema::of::<Answer>());
+        definition.output_schema = Some(schema::of::<Answer<'static>>());
         definition.annotations = Some(annotations);
         Self {
             jobs,
-            answers: Answers::default(),
+            answers: Answers::new(),
             definition,
         }
     }
 
-    async fn search(&self, arguments: JsonObject, asked: Option<Asked>) -> CallToolResponse {
+    async fn search(&self, arguments: JsonObject, outlet: Option<&Outlet>) -> CallToolResult {
         let parsed = match arguments::parse(&arguments) {
             Ok(parsed) => parsed,
-            Err(error) => return failed(error.to_string()).into(),
+            Err(error) => return failed(error.to_string()),
         };
-        let stamp = asked.as_ref().and_then(|_| self.jobs.stamp(&parsed.request));
         let found = match self.jobs.search(&parsed.request, &()).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(cause = error.category(), "job search failed");
-                return failed(error.to_string()).into();
+                return failed(error.to_string());
             }
         };
-        let answer = Answer::new(found, &parsed);
-        let text = answer.text(&parsed.request);
-        let Ok(value) = serde_json::to_value(&answer)
-            .inspect_err(|error| tracing::error!(%error, "an answer could not be written"))
-        else {
-            return failed("The jobs that were found could not be written down; try again.".to_owned())
-                .into();
-        };
-        let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
-        result.structured_content = Some(value);
-        match asked.zip(stamp) {
-            // Else it may have changed in between, and nobody knows which of them this is.
-            Some((asked, stamp)) if self.jobs.stamp(&parsed.request) == Some(stamp) => {
-                self.answers.write(asked, parsed.request, stamp, result)
+        match self.answers.result(&found, &parsed, outlet) {
+            Ok(result) => result,
+            Err(error) => {
+                tracing::error!(%error, "an answer could not be written");
+                failed("The jobs that were found could not be written down; try again.".to_owned())
             }
-            _ => result.into(),
         }
     }
 }
@@ -106,13 +93,9 @@ impl Tool for SearchJobs {
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, CallToolResponse> {
-        let asked = Answers::asked(&call);
-        if let Some(answer) = asked
-            .as_ref()
-            .and_then(|asked| self.answers.again(&self.jobs, asked))
-        {
-            return ready(answer).boxed();
-        }
-        self.search(call.arguments, asked).boxed()
+        let outlet = call.context.extensions.get();
+        self.search(call.arguments, outlet)
+            .map(CallToolResponse::from)
+            .boxed()
     }
 }
