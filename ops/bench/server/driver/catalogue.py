@@ -1,4 +1,4 @@
-"""A catalogue of postings for ours, and searches in it of which no two are alike."""
+"""A catalogue of postings for ours, and searches in it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ PLACES = (
     ("Amsterdam", "Netherlands"), ("Vienna", "Austria"), ("Zurich", "Switzerland"), ("Warsaw", "Poland"), ("Prague", "Czechia"),
     ("New York", "United States"), ("San Francisco", "United States"), ("Toronto", "Canada"), ("Sydney", "Australia"),
 )
-WORDS = (
-    "kubernetes postgres streaming payments logistics hospital robotics compiler embedded analytics retail energy climate aviation "
-    "education insurance banking games telecom automotive biotech maritime agriculture printing archives radio"
-).split()
+# As many as people have for what they work on.
+WORDS = [
+    first + second
+    for first in "data,cloud,health,bio,agri,fin,ed,robo,geo,audio,photo,aero,auto,micro,tele,cyber,hydro,nano,eco,space".split(",")
+    for second in "systems,tools,markets,networks,devices,services,storage,control,vision,design,supply,testing,safety,energy".split(",")
+]
+GRADES = ("", "Senior ", "Junior ")
 
 
 def write(directory: Path, postings: int) -> None:
@@ -34,7 +37,7 @@ def write(directory: Path, postings: int) -> None:
             topics = chosen.sample(WORDS, 4)
             posting = {
                 "job_id": f"bench-{number}",
-                "title": f"{chosen.choice(('', 'Senior ', 'Junior '))}{role}",
+                "title": chosen.choice(GRADES) + role,
                 "company": f"{topics[0].title()} {chosen.choice(('Works', 'Labs', 'Group'))} {number % 977}",
                 "location": f"{city}, {country}",
                 "description": f"Work on {topics[1]} and {topics[2]} with people who know {topics[3]}; own what you build from its "
@@ -48,11 +51,16 @@ def write(directory: Path, postings: int) -> None:
 
 
 def searches(count: int) -> list[Mapping[str, object]]:
-    """So many searches, each another one."""
+    """What people look for: seven in ten a role at a place, two with a word more, and one a role anywhere."""
     chosen = random.Random(2)
     found: list[Mapping[str, object]] = []
-    for number in range(count):
-        city, country = chosen.choice(PLACES)
-        words = chosen.sample(WORDS, 2)
-        found.append({"query": f"{chosen.choice(ROLES)} {' '.join(words)}", "location": f"{city}, {country}", "num_jobs": 5, "slice_job_description": 4000 + number})
+    for _ in range(count):
+        role, (city, country) = chosen.choice(GRADES) + chosen.choice(ROLES), chosen.choice(PLACES)
+        kind = chosen.random()
+        if kind < 0.2:
+            role = f"{role} {chosen.choice(WORDS)}"
+        search: dict[str, object] = {"query": role, "num_jobs": 5}
+        if kind < 0.9:
+            search["location"] = f"{city}, {country}"
+        found.append(search)
     return found

@@ -60,13 +60,14 @@ class Messages(unittest.TestCase):
 
 
 class Catalogue(unittest.TestCase):
-    def test_postings_are_lines_and_no_two_searches_are_alike(self) -> None:
+    def test_postings_are_lines_and_searches_are_of_many_kinds(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             catalogue.write(Path(directory), 50)
             lines = (Path(directory) / "catalogue" / "bench.jsonl").read_text().splitlines()
         self.assertEqual(len({json.loads(line)["job_id"] for line in lines}), 50)
         searches = [json.dumps(search) for search in catalogue.searches(1000)]
-        self.assertEqual(len(set(searches)), 1000)
+        self.assertGreater(len(set(searches)), 500)
+        self.assertTrue(any("location" not in search for search in searches))
 
 
 class Machine(unittest.TestCase):
