@@ -4,9 +4,10 @@
 //! write: axum issue 2521), has no header timeout and no connection cap, and closes the listener the
 //! moment a shutdown starts.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use futures::TryFutureExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -17,6 +18,8 @@ use tokio::{
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
+
+use crate::endless::{Handover, Noted, Stream};
 
 /// What a connection over the cap is told.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
@@ -139,28 +142,59 @@ async fn connection(
     }
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(options.write_timeout));
+    let handover = Handover::default();
+    let taking = handover.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        app.clone().call(request.map(Body::new))
+        let (version, taking) = (request.version(), taking.clone());
+        app.clone()
+            .call(request.map(Body::new))
+            .map_ok(move |response| taking.take(response, version))
     });
-    let mut served = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(options.header_timeout)
-            .max_buf_size(options.max_head_bytes)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service)
-    );
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = stop.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            served.await
+    let mut served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(options.max_head_bytes)
+        .serve_connection(
+            TokioIo::new(Noted::new(Box::pin(stream), handover.clone())),
+            service,
+        );
+    let mut stopping = false;
+    let ended = loop {
+        let ended = poll_fn(|context| match Pin::new(&mut served).poll(context) {
+            Poll::Ready(ended) => Poll::Ready(Served::Ended(ended)),
+            Poll::Pending => handover
+                .ready()
+                .map_or(Poll::Pending, |stream| Poll::Ready(Served::Endless(stream))),
+        });
+        let ended = tokio::select! {
+            ended = ended => ended,
+            () = stop.cancelled(), if !stopping => {
+                stopping = true;
+                Pin::new(&mut served).graceful_shutdown();
+                continue;
+            }
+        };
+        match ended {
+            Served::Ended(ended) => break ended.map_err(io::Error::other),
+            Served::Endless(stream) => {
+                let io = served.into_parts().io.into_inner().into_inner();
+                break stream.write(io).await;
+            }
         }
     };
     if let Err(error) = ended {
         // Clients that go away are everyday life; whoever debugs one wants to see it.
         tracing::debug!(%peer, %error, "connection ended early");
     }
+}
+
+/// What became of a connection that hyper serves.
+enum Served {
+    /// It has ended.
+    Ended(hyper::Result<()>),
+    /// Its last answer's head is written, and this is what follows.
+    Endless(Stream),
 }
 
 /// The next connection. Nothing a client does, and no passing shortage, ends the loop.

@@ -26,6 +26,7 @@ mod malformed;
 mod modern;
 mod musts;
 mod observability;
+mod plain;
 mod process;
 mod providers;
 mod replicas;

@@ -39,6 +39,27 @@ async fn a_key_makes_it_jsearch_and_a_key_that_appears_later_too() {
     assert_eq!(search(&server).await["structuredContent"]["source"], "catalogue");
 }
 
+/// Answers from the samples are kept as they were written, but not for those who may have real ones.
+#[tokio::test]
+async fn a_key_that_appears_ends_what_was_kept_of_the_samples() {
+    let posting = json!({ "job_id": "x", "job_title": "Nurse", "job_apply_link": "https://example.com" });
+    let answer = ResponseTemplate::new(200).set_body_json(json!({ "data": [posting] }));
+    let provider = provider(answer).await;
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let file = directory.path().join("key");
+    let (url, path) = (provider.uri(), file.to_str().expect("text").to_owned());
+    let server = TestServer::start(&[("RAPIDAPI_BASE_URL", &url), ("RAPIDAPI_KEY_FILE", &path)]).await;
+    for _ in 0..3 {
+        assert_eq!(search(&server).await["structuredContent"]["source"], "catalogue");
+    }
+    std::fs::write(&file, KEY).expect("written");
+    let start = std::time::Instant::now();
+    while search(&server).await["structuredContent"]["source"] != "jsearch" {
+        assert!(start.elapsed() < DEADLINE, "the key is not used");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn the_choice_can_be_made_by_hand() {
     let server = TestServer::start(&[("JOB_PROVIDER", "Catalogue"), ("RAPIDAPI_KEY", KEY)]).await;

@@ -26,8 +26,8 @@ use crate::{
     transport::{sse::Sse, streamable_http::StreamableHttp},
 };
 
-/// What the routes serve.
-#[derive(Debug, Clone)]
+/// What the routes serve. They share it: axum copies a route's state for each request.
+#[derive(Debug)]
 pub struct Transports<H: Serves = Handler> {
     /// `POST /mcp`.
     pub streamable: StreamableHttp<H>,
@@ -55,7 +55,7 @@ pub fn router<H: Serves>(
         .route("/messages", any(stream_or_message::<H>))
         .route("/messages/", any(stream_or_message::<H>))
         .fallback(nothing_here)
-        .with_state(transports);
+        .with_state(Arc::new(transports));
     if let Some(limit) = RateLimit::new(settings.rate_limit, metrics.clone()) {
         served = served.layer(middleware::from_fn_with_state(Arc::new(limit), rate_limit::layer));
     }
@@ -91,7 +91,7 @@ fn base(request: &Request) -> &str {
 }
 
 /// `/` and `/mcp`: a message, or nothing (2026-07-28: GET and DELETE are gone, a server SHOULD answer 405).
-async fn message_only<H: Serves>(State(transports): State<Transports<H>>, request: Request) -> Response {
+async fn message_only<H: Serves>(State(transports): State<Arc<Transports<H>>>, request: Request) -> Response {
     match *request.method() {
         Method::POST => transports.streamable.post(request).await,
         _ => not_allowed(
@@ -102,7 +102,7 @@ async fn message_only<H: Serves>(State(transports): State<Transports<H>>, reques
 }
 
 /// `/sse`: the older transport's stream.
-async fn stream_only<H: Serves>(State(transports): State<Transports<H>>, request: Request) -> Response {
+async fn stream_only<H: Serves>(State(transports): State<Arc<Transports<H>>>, request: Request) -> Response {
     match *request.method() {
         Method::GET => transports.sse.open(base(&request), &request),
         Method::HEAD => Sse::<H>::head(),
@@ -114,7 +114,10 @@ async fn stream_only<H: Serves>(State(transports): State<Transports<H>>, request
 }
 
 /// `/messages`: the older transport's messages; without a session it is `/mcp`, with the right Accept `/sse`.
-async fn stream_or_message<H: Serves>(State(transports): State<Transports<H>>, request: Request) -> Response {
+async fn stream_or_message<H: Serves>(
+    State(transports): State<Arc<Transports<H>>>,
+    request: Request,
+) -> Response {
     match *request.method() {
         Method::POST => match session_id(request.uri().query()) {
             Some(id) => transports.sse.post(&id, request).await,

@@ -1,6 +1,7 @@
 //! Countries: ISO 3166-1 alpha-2 codes, English names, and other names that people use.
 
 use std::{
+    collections::HashMap,
     hash::{Hash, Hasher},
     sync::LazyLock,
 };
@@ -17,6 +18,17 @@ static COUNTRIES: LazyLock<Vec<Country>> = LazyLock::new(|| {
             Some(Country { code, name, names })
         })
         .collect()
+});
+
+/// Every code and name in small letters. Each search that names a place asks for it.
+static BY_NAME: LazyLock<HashMap<String, &'static Country>> = LazyLock::new(|| {
+    let mut by_name = HashMap::new();
+    for country in COUNTRIES.iter() {
+        for name in country.names.split('|').chain([country.code]) {
+            by_name.entry(name.to_lowercase()).or_insert(country);
+        }
+    }
+    by_name
 });
 
 /// A country.
@@ -38,12 +50,7 @@ impl Country {
     /// The country with this code or one of whose names this is, in any case.
     #[must_use]
     pub fn find(text: &str) -> Option<&'static Self> {
-        let wanted = text.trim().to_lowercase();
-        // "GB" is the code, but two letters are also how "UK" is written.
-        COUNTRIES.iter().find(|country| {
-            country.code.eq_ignore_ascii_case(&wanted)
-                || country.names.split('|').any(|name| name.to_lowercase() == wanted)
-        })
+        BY_NAME.get(&text.trim().to_lowercase()).copied()
     }
 }
 

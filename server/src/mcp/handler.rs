@@ -169,6 +169,17 @@ impl Handler {
         }
         Ok(resources)
     }
+
+    /// Whether this call is answered without a word to the client before.
+    #[must_use]
+    pub fn answers_alone(&self, call: &CallToolRequestParams) -> bool {
+        let arguments = call.arguments.as_ref();
+        self.shared
+            .tools
+            .find(&call.name)
+            .zip(arguments)
+            .is_some_and(|(tool, arguments)| tool.answers_alone(arguments))
+    }
 }
 
 impl ServerHandler for Handler {

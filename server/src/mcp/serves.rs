@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rmcp::ServerHandler;
+use rmcp::{ServerHandler, model::CallToolRequestParams};
 
 use super::{Eras, Handler, conversation::Client, resources::subscriptions::Hears};
 use crate::http::principal::Principal;
@@ -23,6 +23,12 @@ pub trait Serves: ServerHandler + Clone + std::fmt::Debug + 'static {
     ) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
+
+    /// Whether this call is answered without a word to the client before: no progress, no question. Then transports
+    /// may answer it in a shorter way. No header may repeat an argument of the tool (`x-mcp-header`, SEP-2243).
+    fn answers_alone(&self, _call: &CallToolRequestParams) -> bool {
+        false
+    }
 }
 
 impl Serves for Handler {
@@ -32,5 +38,9 @@ impl Serves for Handler {
 
     async fn resubscribe(&self, owner: Principal, client: &Arc<dyn Client>, hears: &Hears) {
         Self::resubscribe(self, owner, client, hears).await;
+    }
+
+    fn answers_alone(&self, call: &CallToolRequestParams) -> bool {
+        Self::answers_alone(self, call)
     }
 }

@@ -3,19 +3,27 @@
 //! rmcp checks headers against bodies, versions and `_meta` (2026-07-28 `basic/transports/streamable-http`).
 //! Here its input is bounded in size and time first, and its plain-text refusals become JSON-RPC errors.
 
+use std::sync::Arc;
+
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::Request,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::Response,
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
 };
 use http_body_util::Full;
-use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
+use rmcp::{
+    model::ProtocolVersion,
+    transport::streamable_http_server::{
+        StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
+    },
 };
 use tokio_util::sync::CancellationToken;
 
-use super::last_word;
+use super::{
+    last_word,
+    plain::{Peers, PlainCall},
+};
 use crate::{
     http::{
         body,
@@ -27,6 +35,8 @@ use crate::{
 /// What rmcp asks of a client's Accept header.
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// The most that is read of a refusal's text.
 const REFUSAL_BYTES: usize = 4096;
 
@@ -34,6 +44,8 @@ const REFUSAL_BYTES: usize = 4096;
 #[derive(Clone)]
 pub struct StreamableHttp<H: Serves = Handler> {
     service: StreamableHttpService<H, NeverSessionManager>,
+    handler: H,
+    peers: Arc<Peers>,
     give_up: CancellationToken,
 }
 
@@ -57,12 +69,15 @@ impl<H: Serves> StreamableHttp<H> {
             .disable_allowed_hosts()
             .disable_allowed_origins();
         let handler = handler.clone().serving(Eras::All);
+        let serving = handler.clone();
         Self {
             service: StreamableHttpService::new(
-                move || Ok(handler.clone()),
+                move || Ok(serving.clone()),
                 NeverSessionManager::default().into(),
                 config,
             ),
+            handler,
+            peers: Arc::default(),
             give_up,
         }
     }
@@ -75,17 +90,45 @@ impl<H: Serves> StreamableHttp<H> {
             Err(error) => return Refusal::from(error).into(),
         };
         accept_both(&mut head.headers);
-        let answered = self
-            .service
-            .handle(Request::from_parts(head, Full::new(body.clone())));
+        let plain = PlainCall::read(&self.handler, &body)
+            .and_then(|call| call.version(&head.headers).map(|version| (call, version)));
+        let answered = async {
+            match plain {
+                Some((call, version)) => self.call(call, version, head).await,
+                None => self.ask(head, &body).await,
+            }
+        };
         tokio::select! {
             biased;
-            answer = answered => {
-                let answer = explain(answer.map(Body::new), &body).await;
-                last_word::append(answer, &self.give_up, &body)
-            }
+            answer = answered => answer,
             () = self.give_up.cancelled() => last_word::instead(&body),
         }
+    }
+
+    /// The answer to a plain call, as rmcp gives it.
+    async fn call(&self, call: PlainCall, version: &ProtocolVersion, head: Parts) -> Response {
+        let peer = self.peers.of_version(version);
+        let answer = call
+            .answer(&self.handler, peer, |context| {
+                context.extensions.insert(head);
+            })
+            .await;
+        let status = answer.status(version);
+        match answer.write(b"", b"") {
+            Ok(json) => (status, [(header::CONTENT_TYPE, JSON)], json).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "an answer could not be written");
+                Refusal::unavailable("the message could not be answered; try again").into()
+            }
+        }
+    }
+
+    /// rmcp's answer.
+    async fn ask(&self, head: Parts, body: &Bytes) -> Response {
+        let request = Request::from_parts(head, Full::new(body.clone()));
+        let answer = self.service.handle(request).await;
+        let answer = explain(answer.map(Body::new), body).await;
+        last_word::append(answer, &self.give_up, body)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod save_jobs;
 pub mod schema;
 mod search_answer;
 pub mod search_jobs;
+pub mod written;
 
 use futures::future::BoxFuture;
 use rmcp::{
@@ -45,6 +46,12 @@ pub trait Tool: std::fmt::Debug + Send + Sync {
 
     /// What clients are told about it.
     fn definition(&self) -> &Definition;
+
+    /// Whether it answers a call with these arguments without a word to the client before: without a question, and
+    /// without progress where none is asked for.
+    fn answers_alone(&self, _arguments: &JsonObject) -> bool {
+        false
+    }
 
     /// Runs it. What goes wrong is part of the result, in words for the model (SEP-1303): a protocol error
     /// would not reach it. Must be cancel-safe.

@@ -7,12 +7,17 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use moka::sync::Cache;
 use rmcp::model::CallToolResult;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{arguments::Parsed, result::answer};
+use super::{
+    arguments::Parsed,
+    result::answer,
+    written::{Outlet, members},
+};
 use crate::jobs::{
     Found,
     job::{Job, clipped},
@@ -45,7 +50,7 @@ pub(super) struct Answers(Cache<Parsed, Kept>);
 #[derive(Debug, Clone)]
 struct Kept {
     jobs: Weak<[Job]>,
-    result: Arc<CallToolResult>,
+    members: Bytes,
 }
 
 impl Answers {
@@ -58,32 +63,33 @@ impl Answers {
         Self(cache)
     }
 
-    /// The tool's result.
-    pub(super) fn result(&self, found: &Found, parsed: &Parsed) -> CallToolResult {
-        if !found.repeated {
+    /// The tool's result, left in writing where somebody takes that.
+    pub(super) fn result(&self, found: &Found, parsed: &Parsed, outlet: Option<&Outlet>) -> CallToolResult {
+        let Some(outlet) = outlet.filter(|_| found.repeated) else {
             return result(found, parsed);
-        }
+        };
         if let Some(kept) = self.0.get(parsed)
             && std::ptr::addr_eq(kept.jobs.as_ptr(), Arc::as_ptr(&found.jobs))
         {
-            return (*kept.result).clone();
+            return outlet.leave(kept.members);
         }
         let result = result(found, parsed);
+        let Ok(members) = members(&result) else {
+            return result;
+        };
         let kept = Kept {
             jobs: Arc::downgrade(&found.jobs),
-            result: Arc::new(result.clone()),
+            members: members.clone(),
         };
         self.0.insert(parsed.clone(), kept);
-        result
+        outlet.leave(members)
     }
 }
 
 impl Kept {
-    /// The text says everything once, the structured content once more, in pieces.
+    /// What it takes, in bytes, with what it is found by.
     fn weight(&self) -> u32 {
-        let text = self.result.content.iter().filter_map(|block| block.as_text());
-        let bytes: usize = text.map(|text| text.text.len()).sum();
-        u32::try_from(4 * bytes + 1_000).unwrap_or(u32::MAX)
+        u32::try_from(self.members.len() + 1_000).unwrap_or(u32::MAX)
     }
 }
 

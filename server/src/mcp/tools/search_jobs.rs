@@ -3,9 +3,11 @@
 use futures::{FutureExt as _, future::BoxFuture};
 use rmcp::{
     RoleServer,
-    model::{CallToolResponse, CallToolResult, Tool as Definition, ToolAnnotations},
+    model::{CallToolResponse, CallToolResult, JsonObject, Tool as Definition, ToolAnnotations},
     service::RequestContext,
 };
+
+use serde_json::Value;
 
 use super::{
     Call, Tool,
@@ -15,6 +17,7 @@ use super::{
     result::failed,
     schema,
     search_answer::{Answer, Answers},
+    written::Outlet,
 };
 use crate::{jobs::Jobs, mcp::apps};
 
@@ -85,7 +88,8 @@ impl SearchJobs {
                 return failed(error.to_string());
             }
         };
-        self.answers.result(&found, parsed)
+        self.answers
+            .result(&found, parsed, context.extensions.get::<Outlet>())
     }
 }
 
@@ -96,6 +100,14 @@ impl Tool for SearchJobs {
 
     fn definition(&self) -> &Definition {
         &self.definition
+    }
+
+    fn answers_alone(&self, arguments: &JsonObject) -> bool {
+        // Who says no role may be asked for one.
+        ["role", "query"].into_iter().any(|name| {
+            let text = arguments.get(name).and_then(Value::as_str);
+            text.is_some_and(|text| !text.trim().is_empty())
+        })
     }
 
     fn call<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, CallToolResponse> {

@@ -1,7 +1,13 @@
 //! One request of a session: the stateless handler, running for that request only.
 
-use std::{future::ready, sync::Arc};
+use std::{
+    future::ready,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
+use axum::http::request::Parts;
 use rmcp::{
     RoleServer,
     model::{ClientJsonRpcMessage, ClientRequest, JsonRpcMessage, JsonRpcRequest, ServerJsonRpcMessage},
@@ -11,10 +17,12 @@ use rmcp::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    super::plain::{Peers, PlainCall},
     asks::Asks,
     registry::Sessions,
     session::{Call, Refused, Session},
-    stream::event_with_id,
+    session_id::SessionTag,
+    stream::{EVENT, EVENT_END, event_with_id},
 };
 use crate::mcp::Serves;
 
@@ -66,6 +74,46 @@ pub fn start(
             tracing::error!(%error, "a call's task failed");
         }
     });
+    Ok(())
+}
+
+/// Answers a plain call. Most are answered by the time this returns; the others go on in a task.
+///
+/// # Errors
+/// When the session cannot take it.
+pub(in crate::transport) fn start_plain(
+    handler: impl Serves,
+    peers: &Arc<Peers>,
+    session: &Arc<Session>,
+    plain: PlainCall,
+    head: Parts,
+) -> Result<(), Refused> {
+    let call = session.begin(plain.id().clone())?;
+    let tag = SessionTag(session.id().session);
+    let (peers, client) = (Arc::clone(peers), session.client());
+    let mut answered: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+        let peer = peers.of(client);
+        let answer = plain
+            .answer(&handler, peer.clone(), |context| {
+                context.ct = call.token().clone();
+                context.extensions.insert(head);
+                context.extensions.insert(tag);
+            })
+            .await;
+        peers.give_back(peer);
+        match answer.write(EVENT, EVENT_END) {
+            Ok(event) => {
+                call.send(event).await;
+            }
+            Err(error) => tracing::error!(%error, "an answer could not be written"),
+        }
+        call.answered();
+    });
+    // Who waits is polled again, by its own task, and then leaves a waker where it waits.
+    let first = answered.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    if first == Poll::Pending {
+        tokio::spawn(answered);
+    }
     Ok(())
 }
 

@@ -26,6 +26,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use iam_mcp_runtime::endless::Endless;
 use rmcp::model::{
     ClientCapabilities, ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions as _,
     Implementation, InitializeRequestParams, ProtocolVersion,
@@ -39,7 +40,10 @@ use self::{
     session::{Refused, Session},
     session_id::{SessionKey, SessionTag},
 };
-use super::streamable_http::not_a_message;
+use super::{
+    plain::{self, PlainCall},
+    streamable_http::not_a_message,
+};
 use crate::{
     http::{
         body,
@@ -81,6 +85,7 @@ pub struct Sse<H = Handler> {
     handler: H,
     sessions: Arc<Sessions>,
     peers: Option<Arc<Peers>>,
+    callers: Arc<plain::Peers>,
     metrics: Metrics,
 }
 
@@ -102,6 +107,7 @@ impl<H: Serves> Sse<H> {
             handler: handler.clone().serving(Eras::Initialize),
             sessions,
             peers,
+            callers: Arc::default(),
             metrics,
         }
     }
@@ -178,7 +184,10 @@ impl<H: Serves> Sse<H> {
                 }
             });
         }
-        tagged(event_stream(Body::new(opened.stream)), opened.tag)
+        let endless = Endless(opened.stream.ended().clone());
+        let mut answer = event_stream(Body::new(opened.stream));
+        answer.extensions_mut().insert(endless);
+        tagged(answer, opened.tag)
     }
 
     /// `HEAD`: what `GET` would say, without a session.
@@ -262,6 +271,15 @@ impl<H: Serves> Sse<H> {
     }
 
     fn take(&self, session: &Arc<Session>, head: &Parts, body: &Bytes) -> Response {
+        if let Some(call) = PlainCall::read(&self.handler, body) {
+            let id = call.id().clone();
+            let handler = self.handler.clone();
+            let head = with_principal(head, session);
+            return match call::start_plain(handler, &self.callers, session, call, head) {
+                Ok(()) => accepted(),
+                Err(refused) => refuse(refused).with_id(id).into(),
+            };
+        }
         let Ok(message) = serde_json::from_slice::<ClientJsonRpcMessage>(body) else {
             return not_a_message(body).into();
         };

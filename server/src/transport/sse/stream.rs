@@ -16,7 +16,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, Sleep},
 };
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{registry::Lease, sealed, session::Ended};
 
@@ -66,6 +66,12 @@ impl EventStream {
         }
     }
 
+    /// Cancelled when the session has ended, whatever waits to be read.
+    #[must_use]
+    pub fn ended(&self) -> &CancellationToken {
+        self.lease.end().token()
+    }
+
     /// What is said last on a stream that the server ends: that its client need not wait before it connects again,
     /// since the server spreads the ends itself; and why, for people and for measurements.
     fn last_words(&mut self) -> Option<Bytes> {
@@ -86,6 +92,10 @@ impl EventStream {
 pub(super) fn event(name: &str, data: &str) -> Bytes {
     event_with_id(name, data, None)
 }
+
+/// What stands before and behind a message's JSON in its event, as [`event`] has it.
+pub(super) const EVENT: &[u8] = b"event: message\ndata: ";
+pub(super) const EVENT_END: &[u8] = b"\n\n";
 
 /// An event, with an id that the client remembers until another comes.
 pub(super) fn event_with_id(name: &str, data: &str, id: Option<&str>) -> Bytes {

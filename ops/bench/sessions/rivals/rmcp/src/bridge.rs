@@ -108,7 +108,7 @@ pub async fn open(State(bridge): State<Bridge>) -> Sse<impl Stream<Item = Result
 
 #[derive(Deserialize)]
 pub struct Session {
-    session_id: String,
+    pub session_id: String,
 }
 
 /// `POST /messages/?session_id=…`
