@@ -20,6 +20,7 @@ use crate::{
     http::router::{Transports, router},
     jobs::Jobs,
     keyring::{self, KeyRing},
+    limits::Limits,
     mcp::Handler,
     metrics::Metrics,
     peer::{pool::Peers, serve as peer},
@@ -150,7 +151,8 @@ impl Server {
         };
         let (metrics, registry) = Metrics::new();
         let jobs = Jobs::new(&settings.jobs, metrics.clone());
-        let handler = Handler::new(&settings.names, jobs, metrics.clone());
+        let limits = Limits::http(&settings.limits, metrics.clone());
+        let handler = Handler::new(&settings.names, jobs, &limits, metrics.clone());
         let drain = Drain::new(settings.sessions.drain);
         let owner = owner(&settings, peer.as_ref())?;
         let limit = http.max_sessions;
@@ -163,6 +165,8 @@ impl Server {
             streamable: StreamableHttp::new(&handler, &shutdown.hard(), drain.give_up()),
             sse: sse.clone(),
             drain: drain.clone(),
+            limits,
+            proxies: settings.limits.proxies.clone(),
         };
         let app = router(http, settings.names.app.as_str().into(), transports, &metrics);
 

@@ -5,6 +5,8 @@
 mod auth;
 mod http;
 mod jobs;
+mod limits;
+mod oidc;
 mod sessions;
 mod source;
 
@@ -17,6 +19,8 @@ pub use self::{
     auth::AuthSettings,
     http::HttpSettings,
     jobs::{JobSettings, KeySource, ProviderChoice, Timeouts},
+    limits::{LimitSettings, ToolQuotas},
+    oidc::{KeyTimes, OidcSettings, Scope, is_loopback, url as secure_url},
     sessions::{ReplicaSettings, SessionSettings},
     source::{Invalid, Problem},
 };
@@ -30,6 +34,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// The HTTP server; unused over stdio.
     pub http: HttpSettings,
+    /// How much each client may do.
+    pub limits: LimitSettings,
     /// Sessions of the older transport; unused over stdio.
     pub sessions: SessionSettings,
     /// Where jobs come from.
@@ -96,6 +102,7 @@ impl Settings {
                 }),
             },
             http: HttpSettings::read(&mut reader),
+            limits: LimitSettings::read(&mut reader),
             sessions: SessionSettings::read(&mut reader),
             jobs: JobSettings::read(&mut reader),
             names: NameSettings {

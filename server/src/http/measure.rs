@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 
+use super::resource;
 use crate::metrics::{Metrics, RequestLabels};
 
 /// The layer. For streams, the time is that until they open.
@@ -45,6 +46,7 @@ fn route(path: &str) -> &'static str {
         "/messages" | "/messages/" => "/messages",
         "/sse" | "/sse/" => "/sse",
         "/health" => "/health",
+        _ if path.starts_with(resource::METADATA) => resource::METADATA,
         _ => "other",
     }
 }

@@ -15,12 +15,14 @@ use axum::{
 use super::{
     access::{self, Access},
     auth, cors, draining, health, measure,
-    rate_limit::{self, RateLimit},
+    proxies::Proxies,
+    rate_limit,
     refusal::{Refusal, RefusalCode},
 };
 use crate::{
     config::HttpSettings,
     drain::Drain,
+    limits::Limits,
     metrics::Metrics,
     transport::{sse::Sse, streamable_http::StreamableHttp},
 };
@@ -34,11 +36,16 @@ pub struct Transports {
     pub sse: Sse,
     /// The drain, which sends clients elsewhere.
     pub drain: Drain,
+    /// How much each client may do.
+    pub limits: Limits,
+    /// Who is believed to say whom a request comes from.
+    pub proxies: Proxies,
 }
 
 /// Builds the router.
 pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, metrics: &Metrics) -> Router {
     let drain = transports.drain.clone();
+    let (limits, proxies) = (transports.limits.clone(), transports.proxies.clone());
     let mut served = Router::new()
         .route("/", any(message_only))
         .route("/mcp", any(message_only))
@@ -50,10 +57,8 @@ pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, m
         .route("/messages/", any(stream_or_message))
         .fallback(nothing_here)
         .with_state(transports);
-    if let Some(limit) = RateLimit::new(settings.rate_limit, metrics.clone()) {
-        served = served.layer(middleware::from_fn_with_state(Arc::new(limit), rate_limit::layer));
-    }
-    served = auth::guard(served, &settings.auth, metrics);
+    served = rate_limit::guard(served, &limits, &proxies);
+    served = auth::guard(served, settings, &proxies, metrics);
     // Outside of the token check: browsers send no token with a preflight, and pages must see why one is 401.
     if let Some(origins) = &settings.cors_origins {
         served = served.layer(cors::layer(origins.clone()));
@@ -73,7 +78,7 @@ pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, m
 }
 
 /// The prefix that `BASE_PATH` put before a request's path; empty without one.
-fn base(request: &Request) -> &str {
+pub(super) fn base(request: &Request) -> &str {
     let original = request
         .extensions()
         .get::<OriginalUri>()

@@ -6,9 +6,9 @@ use axum::http::request::Parts;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, DiscoverResult, GetPromptRequestParams,
-        GetPromptResponse, Implementation, ListPromptsResult, ListToolsResult, PaginatedRequestParams,
-        ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult,
+        GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult, ListToolsResult,
+        PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
@@ -17,7 +17,13 @@ use super::{
     prompts::Prompts,
     tools::{Call, Tools},
 };
-use crate::{config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics};
+use crate::{
+    config::NameSettings,
+    http::{client::Client, principal::Principal, rate_limit::RetryAfter},
+    jobs::Jobs,
+    limits::{Exceeded, Limits, ToolLimits, seconds},
+    metrics::Metrics,
+};
 
 /// How long clients may keep our lists, in milliseconds (2026-07-28 `server/utilities/caching`). They change
 /// only with the version.
@@ -47,6 +53,7 @@ pub struct Handler {
 #[derive(Debug)]
 struct Shared {
     tools: Tools,
+    limits: ToolLimits,
     prompts: Prompts,
     config: ServerConfig,
     metrics: Metrics,
@@ -55,7 +62,7 @@ struct Shared {
 impl Handler {
     /// A handler for all eras.
     #[must_use]
-    pub fn new(names: &NameSettings, jobs: Jobs, metrics: Metrics) -> Self {
+    pub fn new(names: &NameSettings, jobs: Jobs, limits: &Limits, metrics: Metrics) -> Self {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_prompts()
@@ -65,8 +72,10 @@ impl Handler {
         let config = ServerConfig::new(capabilities)
             .with_server_info(identity)
             .with_instructions(INSTRUCTIONS);
+        let tools = Tools::new(jobs);
         let shared = Shared {
-            tools: Tools::new(jobs),
+            limits: limits.of_tools(&tools.names()),
+            tools,
             prompts: Prompts::new(names),
             config,
             metrics,
@@ -123,7 +132,13 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(tool) = self.shared.tools.find(&request.name) else {
+        let found = self.shared.tools.find(&request.name);
+        if let Err(exceeded) = self.shared.limits.call(&request.name, &client(&context)).await {
+            let name = found.map_or("other", |tool| tool.name());
+            self.shared.metrics.tool_call(name).ended("limited");
+            return Ok(too_many(exceeded, &context).into());
+        }
+        let Some(tool) = found else {
             self.shared.metrics.tool_call("other").ended("protocol_error");
             return Err(ErrorData::invalid_params(
                 format!("there is no tool \"{}\"", request.name),
@@ -184,4 +199,23 @@ fn principal(context: &RequestContext<RoleServer>) -> Principal {
         .get::<Parts>()
         .and_then(|head| head.extensions.get().copied())
         .unwrap_or(Principal::ANONYMOUS)
+}
+
+/// Whom limits count: over HTTP the limit's layer says so.
+fn client(context: &RequestContext<RoleServer>) -> Client {
+    let head = context.extensions.get::<Parts>();
+    head.and_then(|head| head.extensions.get().copied())
+        .unwrap_or_else(|| Client::known(principal(context)))
+}
+
+/// A refusal that the model can read (SEP-1303), and a program that looks at headers.
+fn too_many(exceeded: Exceeded, context: &RequestContext<RoleServer>) -> CallToolResult {
+    let head = context.extensions.get::<Parts>();
+    if let Some(answer) = head.and_then(|head| head.extensions.get::<RetryAfter>()) {
+        answer.set(exceeded.wait);
+    }
+    let wait = seconds(exceeded.wait);
+    let unit = if wait == 1 { "second" } else { "seconds" };
+    let text = format!("Too many calls of this tool. Wait {wait} {unit}, then call it again.");
+    CallToolResult::error(vec![ContentBlock::text(text)])
 }

@@ -1,5 +1,6 @@
 //! What `/metrics` shows. Every label has few values, whatever clients send.
 
+mod access;
 mod sse;
 
 use std::{sync::Arc, time::Instant};
@@ -10,6 +11,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+pub use self::access::AccessMetrics;
 pub use self::sse::{Forward, Forwarding, SseMetrics};
 
 /// One or two labels, by name.
@@ -36,10 +38,8 @@ pub struct Inner {
     pub sse: SseMetrics,
     /// Requests to job providers, by `provider` and `outcome`.
     pub provider_calls: Family<Labels, Counter>,
-    /// Messages refused by the rate limit.
-    pub rate_limited: Counter,
-    /// Requests refused for want of a token, by `cause`: missing, malformed, unknown.
-    pub auth_refused: Family<Labels, Counter>,
+    /// Tokens and limits.
+    pub access: AccessMetrics,
 }
 
 impl std::ops::Deref for Metrics {
@@ -78,8 +78,7 @@ impl Metrics {
             tool_duration: Family::new_with_constructor(durations),
             sse: SseMetrics::default(),
             provider_calls: Family::default(),
-            rate_limited: Counter::default(),
-            auth_refused: Family::default(),
+            access: AccessMetrics::default(),
         };
         let mut registry = Registry::with_prefix("iam_mcp");
         let r = &mut registry;
@@ -112,16 +111,7 @@ impl Metrics {
             "Requests to job providers",
             metrics.provider_calls.clone(),
         );
-        r.register(
-            "rate_limited",
-            "Messages refused by the rate limit",
-            metrics.rate_limited.clone(),
-        );
-        r.register(
-            "auth_refused",
-            "Requests refused for want of a token",
-            metrics.auth_refused.clone(),
-        );
+        metrics.access.register(r);
         (Self(Arc::new(metrics)), registry)
     }
 

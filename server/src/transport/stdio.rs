@@ -6,6 +6,7 @@ use rmcp::{service::serve_server_with_ct, transport::stdio_pipes};
 use crate::{
     config::Settings,
     jobs::Jobs,
+    limits::Limits,
     mcp::{Eras, Handler},
     metrics::Metrics,
 };
@@ -39,7 +40,8 @@ impl Error {
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     let (metrics, _) = Metrics::new();
     let jobs = Jobs::new(&settings.jobs, metrics.clone());
-    let handler = Handler::new(&settings.names, jobs, metrics).serving(Eras::All);
+    let limits = Limits::stdio(&settings.limits, metrics.clone());
+    let handler = Handler::new(&settings.names, jobs, &limits, metrics).serving(Eras::All);
     tracing::info!("speaking MCP on stdin and stdout");
     let soft = shutdown.soft();
     let running = tokio::select! {

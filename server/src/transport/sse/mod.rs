@@ -189,7 +189,7 @@ impl Sse {
                     Delivered::WentOn(now) => now,
                 },
                 (Place::There(id, key), Some(peers)) => {
-                    match peers.forward(&id, &key, &head.headers, body.clone()).await {
+                    match peers.forward(&id, &key, &head, body.clone()).await {
                         Ok(Forwarded::Answer(response)) => return response,
                         Ok(Forwarded::WentOn(now)) => now.into(),
                         // Its client may be on the way to another replica.
