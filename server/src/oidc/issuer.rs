@@ -27,7 +27,7 @@ pub(super) enum Error {
     Redirected(Url),
     #[error("{0} answers HTTP {1}")]
     Status(Url, StatusCode),
-    #[error("{0} answers more than {} KiB", MAX_BYTES >> 10)]
+    #[error("{0} answers more than {max} KiB", max = MAX_BYTES >> 10)]
     TooLarge(Url),
     #[error("{0} answers something that is not what it should be")]
     Garbled(Url),
