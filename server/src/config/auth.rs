@@ -18,7 +18,7 @@ pub enum AuthSettings {
         /// The file.
         tokens: PathBuf,
     },
-    /// `Authorization: Bearer` with a token that an OpenID provider made for this server.
+    /// `Authorization: Bearer` with a token that an identity provider made for this server.
     Oidc(OidcSettings),
 }
 

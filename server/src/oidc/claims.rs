@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    fn claims(more: Value) -> Claims {
+    fn claims(more: &Value) -> Claims {
         let mut all = json!({ "iss": "i", "exp": 1.5 });
         let all_map = all.as_object_mut().expect("an object");
         all_map.extend(more.as_object().expect("an object").clone());
@@ -72,16 +72,16 @@ mod tests {
 
     #[test]
     fn whose_it_is() {
-        assert_eq!(claims(json!({ "sub": "alice" })).text("sub"), Some("alice"));
+        assert_eq!(claims(&json!({ "sub": "alice" })).text("sub"), Some("alice"));
         for bad in [
             json!({}),
             json!({ "sub": "" }),
             json!({ "sub": 7 }),
             json!({ "sub": ["alice"] }),
         ] {
-            assert_eq!(claims(bad.clone()).text("sub"), None, "{bad}");
+            assert_eq!(claims(&bad).text("sub"), None, "{bad}");
         }
-        assert_eq!(claims(json!({ "sub": "a".repeat(1025) })).text("sub"), None);
+        assert_eq!(claims(&json!({ "sub": "a".repeat(1025) })).text("sub"), None);
     }
 
     #[test]
@@ -92,14 +92,14 @@ mod tests {
             (json!({ "scp": "a", "scope": "b" }), vec!["b", "a"]),
             (json!({ "scope": { "a": true } }), vec![]),
         ] {
-            assert_eq!(claims(claim).granted().collect::<Vec<_>>(), granted);
+            assert_eq!(claims(&claim).granted().collect::<Vec<_>>(), granted);
         }
     }
 
     #[test]
     fn times_are_whole_seconds() {
-        assert_eq!(claims(json!({})).exp, 1);
-        assert_eq!(claims(json!({ "exp": 1e300 })).exp, u64::MAX);
-        assert_eq!(claims(json!({ "exp": -5 })).exp, 0);
+        assert_eq!(claims(&json!({})).exp, 1);
+        assert_eq!(claims(&json!({ "exp": 1e300 })).exp, u64::MAX);
+        assert_eq!(claims(&json!({ "exp": -5 })).exp, 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Asking an issuer where its keys are, and for them (OpenID Connect Discovery 1.0; RFC 8414).
+//! Asking an issuer where its keys are, and for them (`OpenID` Connect Discovery 1.0; RFC 8414).
 //!
 //! Its answers are bounded in time and size, and a redirect is not followed: it could lead anywhere, to somebody
 //! else's keys too.
@@ -114,7 +114,7 @@ async fn describe(client: &Client, settings: &OidcSettings, url: Url) -> Result<
     Ok(metadata.jwks_uri)
 }
 
-/// Behind the issuer's path (OpenID), and between its host and its path (RFC 8414, section 3.1).
+/// Behind the issuer's path (`OpenID`), and between its host and its path (RFC 8414, section 3.1).
 fn places(issuer: &str) -> Vec<Url> {
     let Ok(issuer) = Url::parse(issuer) else {
         return Vec::new();

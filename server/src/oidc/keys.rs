@@ -40,7 +40,7 @@ pub(super) struct KeySet {
 struct Key {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    decoding: DecodingKey,
 }
 
 impl KeySet {
@@ -57,7 +57,11 @@ impl KeySet {
     ) -> impl Iterator<Item = &DecodingKey> {
         let named = move |key: &&Key| id.is_none() || key.id.as_deref() == id;
         let fits = move |key: &&Key| key.algorithms.contains(&algorithm);
-        self.keys.iter().filter(named).filter(fits).map(|key| &key.key)
+        self.keys
+            .iter()
+            .filter(named)
+            .filter(fits)
+            .map(|key| &key.decoding)
     }
 
     /// Whether there is any.
@@ -126,7 +130,7 @@ fn key(sent: serde_json::Value) -> Option<Key> {
         return None;
     }
     Some(Key {
-        key: DecodingKey::from_jwk(&jwk).ok()?,
+        decoding: DecodingKey::from_jwk(&jwk).ok()?,
         id: jwk.common.key_id,
         algorithms,
     })
@@ -303,7 +307,7 @@ mod tests {
         KeySet { number: 0, keys }.fitting(id, algorithm).count()
     }
 
-    fn rsa(more: Value) -> Value {
+    fn rsa(more: &Value) -> Value {
         let mut key = json!({ "kty": "RSA", "n": "AQAB", "e": "AQAB" });
         key.as_object_mut()
             .expect("an object")
@@ -327,7 +331,7 @@ mod tests {
             (json!({ "key_ops": ["verify"] }), Algorithm::RS256, 1),
             (json!({ "key_ops": ["encrypt"] }), Algorithm::RS256, 0),
         ] {
-            let set = json!({ "keys": [rsa(more.clone())] });
+            let set = json!({ "keys": [rsa(&more)] });
             assert_eq!(fitting(&set, None, algorithm), expected, "{more} {algorithm:?}");
         }
     }
@@ -340,8 +344,8 @@ mod tests {
             { "kty": "NEW", "x": "y", "kid": "a" },
             { "kty": "EC", "crv": "P-521", "x": "AA", "y": "AA", "kid": "a" },
             { "kty": "RSA", "kid": "a" },
-            rsa(json!({ "kid": "a" })),
-            rsa(json!({ "kid": "b" })),
+            rsa(&json!({ "kid": "a" })),
+            rsa(&json!({ "kid": "b" })),
         ]});
         assert_eq!(fitting(&set, Some("a"), Algorithm::RS256), 1);
         assert_eq!(fitting(&set, None, Algorithm::RS256), 2);
@@ -351,7 +355,7 @@ mod tests {
 
     #[test]
     fn there_is_a_cap() {
-        let set = json!({ "keys": vec![rsa(json!({})); 1000] });
+        let set = json!({ "keys": vec![rsa(&json!({})); 1000] });
         assert_eq!(fitting(&set, None, Algorithm::RS256), MAX);
         assert!(parse(b"{}").is_none() && parse(b"<html>").is_none());
     }

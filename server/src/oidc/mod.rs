@@ -1,4 +1,4 @@
-//! Tokens of an OpenID provider (`AUTH=oidc`): this server is an OAuth 2.1 resource server, and asks nobody but
+//! Tokens of an identity provider (`AUTH=oidc`): this server is an OAuth 2.1 resource server, and asks nobody but
 //! the issuer for its keys.
 //!
 //! A token is a JWT that the issuer signed with one of its [`keys`], for this server's audience, and that has not
@@ -127,25 +127,28 @@ impl Oidc {
     /// # Errors
     /// Why it is not taken.
     pub async fn owner(&self, token: &str) -> Result<Principal, Fault> {
-        let mut keys = self.keys.current().await.ok_or(Fault::Unavailable)?;
+        let keys = self.keys.current().await.ok_or(Fault::Unavailable)?;
         let digest = verified::digest(token);
-        let verified = match self.remembered.find(&digest, &keys) {
-            Some(verified) => verified,
-            None => {
-                let (head, algorithm) = head(token)?;
-                if !keys.fits(head.kid.as_deref(), algorithm) {
-                    keys = self.keys.asked_again(&keys).await.ok_or(Fault::Unavailable)?;
-                }
-                let verified = self.verify(token, &head, algorithm, &keys)?;
-                self.remembered.keep(digest, verified);
-                verified
-            }
+        let verified = if let Some(known) = self.remembered.find(&digest, &keys) {
+            known
+        } else {
+            let found = self.examine(token, keys).await?;
+            self.remembered.keep(digest, found);
+            found
         };
         if verified.allowed {
             Ok(verified.owner)
         } else {
             Err(Fault::Scope)
         }
+    }
+
+    async fn examine(&self, token: &str, mut keys: Arc<KeySet>) -> Result<Verified, Fault> {
+        let (head, algorithm) = head(token)?;
+        if !keys.fits(head.kid.as_deref(), algorithm) {
+            keys = self.keys.asked_again(&keys).await.ok_or(Fault::Unavailable)?;
+        }
+        self.verify(token, &head, algorithm, &keys)
     }
 
     fn verify(

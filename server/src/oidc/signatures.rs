@@ -14,7 +14,7 @@ use ring::signature::{
 pub(super) fn install() {
     static RING: CryptoProvider = CryptoProvider {
         signer_factory: |_, _| Err(new_error(ErrorKind::UnsupportedAlgorithm)),
-        verifier_factory: verifier,
+        verifier_factory: |algorithm, key| verifier(*algorithm, key),
         key_utils: KeyUtils::new_unimplemented(),
     };
     // An error means that another part of the process was first, with this same one.
@@ -53,7 +53,7 @@ struct RingVerifier {
     key: Key,
 }
 
-fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
+fn verifier(algorithm: Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     let rsa = |parameters| match key.kind() {
         DecodingKeyKind::RsaModulusExponent { n, e } => {
             let (n, e) = (unpadded(n), unpadded(e));
@@ -83,10 +83,7 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
         Algorithm::EdDSA => point(&signature::ED25519),
         _ => Err(new_error(ErrorKind::UnsupportedAlgorithm)),
     }?;
-    Ok(Box::new(RingVerifier {
-        algorithm: *algorithm,
-        key,
-    }))
+    Ok(Box::new(RingVerifier { algorithm, key }))
 }
 
 /// Some issuers write numbers with zeros in front, which ring does not take.
@@ -136,8 +133,8 @@ mod tests {
             (Algorithm::EdDSA, &point),
             (Algorithm::HS256, &point),
         ] {
-            assert!(verifier(&algorithm, key).is_err(), "{algorithm:?}");
+            assert!(verifier(algorithm, key).is_err(), "{algorithm:?}");
         }
-        assert!(verifier(&Algorithm::ES256, &point).is_ok());
+        assert!(verifier(Algorithm::ES256, &point).is_ok());
     }
 }

@@ -1,7 +1,9 @@
 //! A server of one's own, and clients for it.
 
+pub(crate) mod issuer;
 mod replicas;
 mod sse;
+pub(crate) mod store;
 
 use std::{
     net::SocketAddr,

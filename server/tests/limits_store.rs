@@ -1,0 +1,213 @@
+//! Limits that several servers share, in a real Valkey or Redis.
+
+use std::{process::Stdio, time::Instant};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::support::{
+    DEADLINE, TestServer, request,
+    store::{PASSWORD, StoreServer, free_port},
+};
+
+const UP: &str = "iam_mcp_limits_store{state=\"up\"} 1";
+const AWAY: &str = "iam_mcp_limits_store{state=\"away\"} 1";
+
+async fn server(url: &str, limits: &[(&str, &str)]) -> TestServer {
+    TestServer::start(&[limits, &[("LIMITS_URL", url)]].concat()).await
+}
+
+/// Whether one more call is served.
+async fn called(server: &TestServer) -> bool {
+    let call = json!({ "name": "search_jobs", "arguments": { "role": "rust" } });
+    let answer = server.ask("tools/call", call).await;
+    answer["result"]["isError"] != true
+}
+
+async fn calls(server: &TestServer, tries: usize) -> usize {
+    let mut good = 0;
+    for _ in 0..tries {
+        good += usize::from(called(server).await);
+    }
+    good
+}
+
+#[tokio::test]
+async fn two_replicas_count_together() {
+    let store = StoreServer::start().await;
+    let limits = [("TOOL_LIMITS", "search_jobs=5/hour"), ("RATE_LIMIT", "0")];
+    let (one, two) = (
+        server(&store.url(), &limits).await,
+        server(&store.url(), &limits).await,
+    );
+    for server in [&one, &two] {
+        server.until_metric(UP).await;
+    }
+    assert_eq!(
+        (calls(&one, 3).await, calls(&two, 5).await, calls(&one, 3).await),
+        (3, 2, 0)
+    );
+    // Refused by what the other one served.
+    let refused = two
+        .ask("tools/call", json!({ "name": "search_jobs", "arguments": {} }))
+        .await;
+    let text = refused["result"]["content"][0]["text"].as_str().expect("text");
+    let wait: u64 = text
+        .split(' ')
+        .find_map(|word| word.parse().ok())
+        .expect("a number");
+    assert!((600..=720).contains(&wait), "one in twelve minutes: {text}");
+}
+
+#[tokio::test]
+async fn messages_are_counted_together_too() {
+    let store = StoreServer::start().await;
+    let limits = [("RATE_LIMIT", "1")];
+    let (one, two) = (
+        server(&store.url(), &limits).await,
+        server(&store.url(), &limits).await,
+    );
+    for server in [&one, &two] {
+        server.until_metric(UP).await;
+    }
+    let ping = request(1, "ping", json!({}));
+    let refused = async |server: &TestServer| {
+        let answer = server.post("/mcp", &ping).send().await.expect("answered");
+        answer.status() == StatusCode::TOO_MANY_REQUESTS
+    };
+    // What one has served is missing at two: alone, each would serve two at once.
+    let mut served = 0;
+    for server in [&one, &two, &one, &two] {
+        served += usize::from(!refused(server).await);
+    }
+    assert!(served < 4, "{served}");
+}
+
+/// A quota is whole again after its time, by the store's clock.
+#[tokio::test]
+async fn what_was_used_comes_back() {
+    let store = StoreServer::start().await;
+    let limits = [("TOOL_LIMITS", "search_jobs=5/s"), ("RATE_LIMIT", "0")];
+    let (one, two) = (
+        server(&store.url(), &limits).await,
+        server(&store.url(), &limits).await,
+    );
+    for server in [&one, &two] {
+        server.until_metric(UP).await;
+    }
+    let start = Instant::now();
+    while called(&one).await {
+        assert!(start.elapsed() < DEADLINE, "no limit");
+    }
+    while !called(&two).await {
+        assert!(start.elapsed() < DEADLINE, "nothing came back");
+    }
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_each_counts_for_itself_and_it_comes_back_by_itself() {
+    let mut store = StoreServer::start().await;
+    let limits = [("TOOL_LIMITS", "search_jobs=4/hour"), ("RATE_LIMIT", "0")];
+    let (one, two) = (
+        server(&store.url(), &limits).await,
+        server(&store.url(), &limits).await,
+    );
+    for server in [&one, &two] {
+        server.until_metric(UP).await;
+    }
+    assert_eq!((calls(&one, 2).await, calls(&two, 1).await), (2, 1));
+    store.stop();
+    // What each has served itself is not forgotten.
+    assert_eq!((calls(&one, 5).await, calls(&two, 5).await), (2, 3));
+    for server in [&one, &two] {
+        server.until_metric(AWAY).await;
+    }
+    store.start_again().await;
+    for server in [&one, &two] {
+        server.until_metric(UP).await;
+    }
+    // A third that comes now counts with what is in the store, which is empty.
+    let three = server(&store.url(), &limits).await;
+    three.until_metric(UP).await;
+    assert_eq!(calls(&three, 5).await, 4);
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_holds_nobody_up() {
+    let store = StoreServer::start().await;
+    let limits = [("TOOL_LIMITS", "search_jobs=4/hour"), ("RATE_LIMIT", "0")];
+    let server = server(&store.url(), &limits).await;
+    server.until_metric(UP).await;
+    assert!(called(&server).await);
+    store.signal("STOP");
+    // The requests' own deadline would end this test; that of the store is a fiftieth of a second.
+    assert_eq!(calls(&server, 5).await, 3);
+    server.until_metric(AWAY).await;
+    let slow = "iam_mcp_limits_store_failures_total{cause=\"slow\"}";
+    assert!(server.metrics().await.contains(slow));
+    store.signal("CONT");
+    server.until_metric(UP).await;
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_is_as_good_as_away() {
+    let store = StoreServer::start().await;
+    let wrong = store.url().replace(PASSWORD, "wrong");
+    let server = server(
+        &wrong,
+        &[("TOOL_LIMITS", "search_jobs=2/hour"), ("RATE_LIMIT", "0")],
+    )
+    .await;
+    server.until_metric(AWAY).await;
+    assert_eq!(calls(&server, 4).await, 2);
+    let start = Instant::now();
+    while !server
+        .metrics()
+        .await
+        .contains("iam_mcp_limits_store_failures_total{cause=\"refused\"}")
+    {
+        assert!(start.elapsed() < DEADLINE, "not refused");
+    }
+}
+
+/// Said once, and never with the password.
+#[tokio::test]
+async fn that_the_store_is_away_is_logged_once_without_its_password() {
+    let url = format!("redis://:{PASSWORD}@127.0.0.1:{}", free_port());
+    let mut process = tokio::process::Command::new(env!("CARGO_BIN_EXE_iam-mcp-server"))
+        .arg("http")
+        .env_clear()
+        .envs([
+            ("PORT", "0"),
+            ("ADMIN_PORT", "0"),
+            ("LOG_LEVEL", "TRACE"),
+            ("LIMITS_URL", &url),
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary");
+    let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();
+    let mut warnings = Vec::new();
+    // Long enough for the next tries, which say nothing; then it is told to stop, and its log ends.
+    let log = async {
+        while let Some(line) = lines.next_line().await.expect("text") {
+            assert!(!line.contains(PASSWORD), "{line}");
+            let line: Value = serde_json::from_str(&line).expect("JSON");
+            let text = line.to_string();
+            if text.contains("limits' store") {
+                warnings.push(text);
+            }
+        }
+    };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(2), log).await;
+    assert!(ended.is_err(), "the server ended: {warnings:?}");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("cannot be reached") && warnings[0].contains("WARN"),
+        "{warnings:?}"
+    );
+}
