@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::{OriginalUri, Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{any, get},
@@ -72,9 +72,31 @@ pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, m
         .layer(middleware::from_fn_with_state(drain, draining::layer));
     match &settings.base_path {
         // Besides, not instead: an ingress may take the path off, and people forward ports past it.
-        Some(base) => Router::new().nest(base, served.clone()).merge(served),
+        Some(base) => {
+            // `nest` takes `/jobs` for `/`, but not `/jobs/`.
+            let root = Router::new()
+                .fallback_service(served.clone())
+                .layer(middleware::map_request(at_root));
+            Router::new()
+                .nest(base, served.clone())
+                .route_service(&format!("{base}/"), root)
+                .merge(served)
+        }
         None => served,
     }
+}
+
+async fn at_root(mut request: Request) -> Request {
+    let query = request
+        .uri()
+        .query()
+        .map_or(String::new(), |query| format!("?{query}"));
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = format!("/{query}").parse().ok();
+    if let Ok(root) = Uri::from_parts(parts) {
+        *request.uri_mut() = root;
+    }
+    request
 }
 
 /// The prefix that `BASE_PATH` put before a request's path; empty without one.
