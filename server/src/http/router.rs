@@ -76,7 +76,8 @@ pub fn router(settings: &HttpSettings, name: Arc<str>, transports: Transports, m
             // `nest` takes `/jobs` for `/`, but not `/jobs/`.
             let root = Router::new()
                 .fallback_service(served.clone())
-                .layer(middleware::map_request(at_root));
+                .layer(middleware::map_request(at_root))
+                .into_service::<Body>();
             Router::new()
                 .nest(base, served.clone())
                 .route_service(&format!("{base}/"), root)
