@@ -229,29 +229,64 @@ async fn what_is_open_is_open() {
     assert_eq!(send(foreign).await.status(), StatusCode::FORBIDDEN);
 }
 
-/// Section 6, item 4: MUST NOT use sessions for authentication; and one is its principal's alone.
+/// Section 6, item 4: MUST NOT use sessions for authentication; and one is its principal's alone, on every route
+/// that takes a session's id.
 #[tokio::test]
 async fn must_6_4_somebody_elses_session_is_refused() {
     let key = Key::new("a", "ES256");
-    let guarded = Guarded::start(&[&key], &[]).await;
-    let alice = key.token(&guarded.issuer.claims("alice"));
-    let alice_again = key.token(&but(guarded.issuer.claims("alice"), json!({ "jti": "2" })));
-    let bob = key.token(&guarded.issuer.claims("bob"));
+    let guarded = Guarded::start(&[&key], &[("BASE_PATH", "/jobs")]).await;
+    let claims = |name| guarded.issuer.claims(name);
+    let token = |claims: &Value| Some(key.token(claims));
+    let alice = key.token(&claims("alice"));
     let open = send(guarded.request("GET", "/sse").bearer_auth(&alice)).await;
     let mut stream = Stream::of(open).await;
-    let message = initialize(1, "2025-06-18");
-    let post = || guarded.server.post(&stream.endpoint, &message);
-    assert_eq!(send(post()).await.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(
-        send(post().bearer_auth(&bob)).await.status(),
-        StatusCode::NOT_FOUND
+    let (_, session) = stream.endpoint.split_once('?').expect("a session");
+    let session = session.to_owned();
+    let post = |path: &str, token: Option<String>| {
+        let sent = guarded
+            .server
+            .post(&format!("{path}?{session}"), &initialize(1, "2025-06-18"));
+        send(match token {
+            Some(token) => sent.bearer_auth(token),
+            None => sent,
+        })
+    };
+    let (refused, unknown) = (StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND);
+    let expired = but(claims("alice"), json!({ "exp": seconds(-60) }));
+    let elsewhere = but(claims("alice"), json!({ "aud": "https://other.example" }));
+    let foreign = Key::new(&key.kid, "ES256").token(&claims("alice"));
+    for path in ["/messages/", "/messages", "/jobs/messages/", "/jobs/messages"] {
+        for (what, token, expected) in [
+            ("nobody", None, refused),
+            ("bob", token(&claims("bob")), unknown),
+            ("an expired token", token(&expired), refused),
+            ("a token for another", token(&elsewhere), refused),
+            ("a foreign key", Some(foreign.clone()), refused),
+        ] {
+            let status = post(path, token).await.status();
+            assert_eq!(status, expected, "{path}: {what}");
+        }
+    }
+    // Bob comes with what only her stream had: he begins anew, and hers stays hers.
+    for path in ["/sse", "/sse/", "/messages", "/jobs/sse"] {
+        let again = guarded
+            .request("GET", path)
+            .header("Last-Event-ID", &stream.last_event_id)
+            .bearer_auth(key.token(&claims("bob")));
+        let bobs = Stream::of(send(again).await).await;
+        assert!(!bobs.endpoint.ends_with(&session), "{path}");
+    }
+    // A new token of the same person goes on with it; and nothing of the others was served.
+    let alice_again = token(&but(claims("alice"), json!({ "jti": "2" })));
+    let taken = post("/messages/", alice_again).await;
+    assert_eq!(taken.status(), StatusCode::ACCEPTED);
+    let answer = stream.message().await;
+    assert_eq!(answer["result"]["protocolVersion"], "2025-06-18");
+    let metrics = guarded.server.metrics().await;
+    assert!(
+        metrics.contains("iam_mcp_sse_sessions_resumed_total 0\n"),
+        "{metrics}"
     );
-    // A new token of the same person goes on with it.
-    assert_eq!(
-        send(post().bearer_auth(&alice_again)).await.status(),
-        StatusCode::ACCEPTED
-    );
-    assert_eq!(stream.message().await["result"]["protocolVersion"], "2025-06-18");
 }
 
 #[tokio::test]

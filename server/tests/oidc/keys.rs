@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use axum::{
-    http::{StatusCode as Code, header},
+    body::Body,
+    http::StatusCode as Code,
     response::{IntoResponse as _, Response as Answer},
 };
 use reqwest::StatusCode;
@@ -137,9 +138,6 @@ async fn without_any_keys_nobody_is_served_until_there_are() {
 #[tokio::test]
 async fn what_is_wrong_with_an_issuers_answer_is_counted_and_nothing_is_believed() {
     type Break = fn(&Issuer);
-    fn redirect() -> Answer {
-        (Code::FOUND, [(header::LOCATION, "/realm/keys")]).into_response()
-    }
     fn large() -> Answer {
         " ".repeat(300 << 10).into_response()
     }
@@ -148,8 +146,14 @@ async fn what_is_wrong_with_an_issuers_answer_is_counted_and_nothing_is_believed
         let described = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") });
         issuer.publish(DESCRIPTION, but(described, change));
     }
-    let breaks: [(&str, Break); 8] = [
-        ("redirected", |issuer| issuer.instead(Some(redirect))),
+    fn endless() -> Answer {
+        Body::from_stream(futures::stream::pending::<Result<String, std::io::Error>>()).into_response()
+    }
+    let breaks: [(&str, Break); 10] = [
+        // Good ones, had they been followed.
+        ("redirected", |issuer| issuer.relocate(DESCRIPTION, "/elsewhere")),
+        ("redirected", |issuer| issuer.relocate(KEYS, "/elsewhere")),
+        ("slow", |issuer| issuer.instead(Some(endless))),
         ("too_large", |issuer| issuer.instead(Some(large))),
         ("garbled", |issuer| {
             issuer.instead(Some(|| "<html>".into_response()));
@@ -173,7 +177,12 @@ async fn what_is_wrong_with_an_issuers_answer_is_counted_and_nothing_is_believed
     for (outcome, damage) in breaks {
         let issuer = Issuer::start(&[&key]).await;
         damage(&issuer);
-        let guarded = Guarded::with(issuer, &[], |_| {}).await;
+        let guarded = Guarded::with(issuer, &[], |times| {
+            if outcome == "slow" {
+                times.answer = Duration::from_millis(200);
+            }
+        })
+        .await;
         let token = key.token(&guarded.issuer.claims("alice"));
         assert_eq!(
             guarded.ping(&token).await,

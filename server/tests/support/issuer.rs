@@ -158,6 +158,8 @@ pub(crate) struct Issuer {
 pub(crate) struct Published {
     /// By path.
     answers: Vec<(String, Value)>,
+    /// What is elsewhere, by path, and where.
+    moved: Vec<(String, String)>,
     /// What it answers to everything, if not that.
     pub(crate) instead: Option<fn() -> Response>,
     /// How often it was asked, by path.
@@ -173,6 +175,7 @@ impl Issuer {
         let described = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") });
         let state = Published {
             answers: vec![("/realm/.well-known/openid-configuration".to_owned(), described)],
+            moved: Vec::new(),
             instead: None,
             asked: Vec::new(),
         };
@@ -218,6 +221,17 @@ impl Issuer {
         let mut state = self.state.lock();
         state.answers.retain(|(known, _)| known != path);
         state.answers.push((path.to_owned(), answer));
+    }
+
+    /// Has it at another path, to which the first one redirects.
+    pub(crate) fn relocate(&self, path: &str, to: &str) {
+        let mut state = self.state.lock();
+        for (known, _) in &mut state.answers {
+            if known == path {
+                to.clone_into(known);
+            }
+        }
+        state.moved.push((path.to_owned(), to.to_owned()));
     }
 
     /// Publishes it no more.
@@ -270,6 +284,9 @@ async fn answer(State(state): State<Arc<Mutex<Published>>>, uri: Uri) -> Respons
     let close = [(header::CONNECTION, "close")];
     if let Some(instead) = state.instead {
         return (close, instead()).into_response();
+    }
+    if let Some((_, to)) = state.moved.iter().find(|(path, _)| path == uri.path()) {
+        return (StatusCode::FOUND, close, [(header::LOCATION, to.clone())]).into_response();
     }
     let found = state.answers.iter().find(|(path, _)| path == uri.path());
     match found {
