@@ -278,8 +278,8 @@ async fn must_6_4_somebody_elses_session_is_refused() {
     }
     // A new token of the same person goes on with it; and nothing of the others was served.
     let alice_again = token(&but(claims("alice"), json!({ "jti": "2" })));
-    let taken = post("/messages/", alice_again).await;
-    assert_eq!(taken.status(), StatusCode::ACCEPTED);
+    let again = post("/messages/", alice_again).await;
+    assert_eq!(again.status(), StatusCode::ACCEPTED);
     let answer = stream.message().await;
     assert_eq!(answer["result"]["protocolVersion"], "2025-06-18");
     let metrics = guarded.server.metrics().await;
