@@ -152,7 +152,7 @@ impl Server {
         let (metrics, registry) = Metrics::new();
         let jobs = Jobs::new(&settings.jobs, metrics.clone());
         let limits = Limits::http(&settings.limits, metrics.clone());
-        let handler = Handler::new(&settings.names, jobs, &limits, metrics.clone());
+        let handler = Handler::new(&settings.names, jobs, metrics.clone()).limiting(&limits);
         let drain = Drain::new(settings.sessions.drain);
         let owner = owner(&settings, peer.as_ref())?;
         let limit = http.max_sessions;

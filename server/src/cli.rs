@@ -29,7 +29,7 @@ Environment, all optional:
   BASE_PATH             a path such as /jobs, below which every address is served too
   RATE_LIMIT            messages a second from one client, twice that at once (default 100; 0 = off)
   TOOL_LIMITS           calls of a tool by one client, like search_jobs=10/s,*=60/minute; 0 for no
-                        limit (default *=50/s; over stdio none)
+                        limit (default: half of RATE_LIMIT a second; over stdio none)
   TRUSTED_PROXIES       addresses and networks whose X-Forwarded-For is believed (default: none)
   LIMITS_URL            a Valkey or Redis where replicas count together (default: each for itself):
                         redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS

@@ -11,8 +11,9 @@ use crate::{
     },
 };
 
-/// Calls of each tool that a client may make in a second over HTTP, unless `TOOL_LIMITS` says otherwise.
-const EVERY_TOOL: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
+/// Of so many messages one may call the same tool, unless `TOOL_LIMITS` says otherwise: whoever raises, lowers or turns
+/// off the limit of messages means this one too.
+const MESSAGES_A_CALL: u32 = 2;
 
 /// How much each client may do.
 #[derive(Debug, Clone)]
@@ -59,14 +60,14 @@ impl ToolQuotas {
 
 impl LimitSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let messages = reader.parse("RATE_LIMIT", 100, |text| {
+        let messages: u32 = reader.parse("RATE_LIMIT", 100, |text| {
             text.parse()
                 .ok()
                 .filter(|limit| *limit <= 1_000_000)
                 .ok_or_else(|| "use messages a second for each client, from 0 (off) to 1000000".to_owned())
         });
-        // Whoever turned the limit off, to measure something for example, means this one too.
-        let others = (messages > 0).then(|| Quota::new(EVERY_TOOL, Duration::from_secs(1)));
+        let calls = NonZeroU32::new(messages.div_ceil(MESSAGES_A_CALL));
+        let others = calls.map(|calls| Quota::new(calls, Duration::from_secs(1)));
         let proxies = reader
             .list("TRUSTED_PROXIES", proxies::network)
             .unwrap_or_default();
@@ -130,6 +131,10 @@ mod tests {
         let defaults = read(&[]).expect("defaults");
         assert_eq!((defaults.messages, defaults.tools.of("any")), (100, every));
         assert!(!defaults.tools.asked_for && defaults.store.is_none());
+        for (messages, calls) in [("1", "1/s"), ("5000", "2500/s")] {
+            let tools = read(&[("RATE_LIMIT", messages)]).expect(messages).tools;
+            assert_eq!(tools.of("any"), calls.parse().ok(), "{messages}");
+        }
         let off = read(&[("RATE_LIMIT", "0")]).expect("off").tools;
         assert_eq!(off.of("any"), None);
         let some = read(&[("RATE_LIMIT", "0"), ("TOOL_LIMITS", "a=1/s")])

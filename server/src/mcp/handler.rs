@@ -6,22 +6,23 @@ use axum::http::request::Parts;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult,
-        GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult, ListToolsResult,
-        PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, DiscoverResult, GetPromptRequestParams,
+        GetPromptResponse, Implementation, ListPromptsResult, ListToolsResult, PaginatedRequestParams,
+        ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
 
 use super::{
+    limited,
     prompts::Prompts,
     tools::{Call, Tools},
 };
 use crate::{
     config::NameSettings,
-    http::{client::Client, principal::Principal, rate_limit::RetryAfter},
+    http::principal::Principal,
     jobs::Jobs,
-    limits::{Exceeded, Limits, ToolLimits, seconds},
+    limits::{Limits, ToolLimits},
     metrics::Metrics,
 };
 
@@ -48,12 +49,12 @@ pub enum Eras {
 pub struct Handler {
     shared: Arc<Shared>,
     eras: Eras,
+    limits: Option<Arc<ToolLimits>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     tools: Tools,
-    limits: ToolLimits,
     prompts: Prompts,
     config: ServerConfig,
     metrics: Metrics,
@@ -62,7 +63,7 @@ struct Shared {
 impl Handler {
     /// A handler for all eras.
     #[must_use]
-    pub fn new(names: &NameSettings, jobs: Jobs, limits: &Limits, metrics: Metrics) -> Self {
+    pub fn new(names: &NameSettings, jobs: Jobs, metrics: Metrics) -> Self {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_prompts()
@@ -72,10 +73,8 @@ impl Handler {
         let config = ServerConfig::new(capabilities)
             .with_server_info(identity)
             .with_instructions(INSTRUCTIONS);
-        let tools = Tools::new(jobs);
         let shared = Shared {
-            limits: limits.of_tools(&tools.names()),
-            tools,
+            tools: Tools::new(jobs),
             prompts: Prompts::new(names),
             config,
             metrics,
@@ -83,7 +82,18 @@ impl Handler {
         Self {
             shared: Arc::new(shared),
             eras: Eras::All,
+            limits: None,
         }
+    }
+
+    /// The same handler, with limits for calls of its tools.
+    #[must_use]
+    pub fn limiting(mut self, limits: &Limits) -> Self {
+        let limits = limits
+            .tools()
+            .then(|| limits.of_tools(&self.shared.tools.names()));
+        self.limits = limits.map(Arc::new);
+        self
     }
 
     /// The same handler, for a transport that carries `eras`.
@@ -132,11 +142,14 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        let principal = principal(&context);
         let found = self.shared.tools.find(&request.name);
-        if let Err(exceeded) = self.shared.limits.call(&request.name, &client(&context)).await {
+        if let Some(limits) = &self.limits
+            && let Err(refused) = limited::check(limits, &request.name, principal, &context).await
+        {
             let name = found.map_or("other", |tool| tool.name());
             self.shared.metrics.tool_call(name).ended("limited");
-            return Ok(too_many(exceeded, &context).into());
+            return Ok(refused.into());
         }
         let Some(tool) = found else {
             self.shared.metrics.tool_call("other").ended("protocol_error");
@@ -148,7 +161,7 @@ impl ServerHandler for Handler {
         let timed = self.shared.metrics.tool_call(tool.name());
         let call = Call {
             arguments: request.arguments.unwrap_or_default(),
-            principal: principal(&context),
+            principal,
             context: &context,
         };
         // Cancelled by `notifications/cancelled`, by a closed response stream, or by the end of a session:
@@ -199,23 +212,4 @@ fn principal(context: &RequestContext<RoleServer>) -> Principal {
         .get::<Parts>()
         .and_then(|head| head.extensions.get().copied())
         .unwrap_or(Principal::ANONYMOUS)
-}
-
-/// Whom limits count: over HTTP the limit's layer says so.
-fn client(context: &RequestContext<RoleServer>) -> Client {
-    let head = context.extensions.get::<Parts>();
-    head.and_then(|head| head.extensions.get().copied())
-        .unwrap_or_else(|| Client::known(principal(context)))
-}
-
-/// A refusal that the model can read (SEP-1303), and a program that looks at headers.
-fn too_many(exceeded: Exceeded, context: &RequestContext<RoleServer>) -> CallToolResult {
-    let head = context.extensions.get::<Parts>();
-    if let Some(answer) = head.and_then(|head| head.extensions.get::<RetryAfter>()) {
-        answer.set(exceeded.wait);
-    }
-    let wait = seconds(exceeded.wait);
-    let unit = if wait == 1 { "second" } else { "seconds" };
-    let text = format!("Too many calls of this tool. Wait {wait} {unit}, then call it again.");
-    CallToolResult::error(vec![ContentBlock::text(text)])
 }

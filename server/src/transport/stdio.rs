@@ -41,7 +41,9 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     let (metrics, _) = Metrics::new();
     let jobs = Jobs::new(&settings.jobs, metrics.clone());
     let limits = Limits::stdio(&settings.limits, metrics.clone());
-    let handler = Handler::new(&settings.names, jobs, &limits, metrics).serving(Eras::All);
+    let handler = Handler::new(&settings.names, jobs, metrics)
+        .limiting(&limits)
+        .serving(Eras::All);
     tracing::info!("speaking MCP on stdin and stdout");
     let soft = shutdown.soft();
     let running = tokio::select! {
