@@ -64,10 +64,11 @@ impl Proxies {
     ) -> IpAddr {
         let mut last = peer;
         let values = headers.get_all(name).iter().rev();
-        // What is no text holds no address.
-        let entries = values.flat_map(|value| value.to_str().unwrap_or("?").rsplit(','));
+        // Not the line as a text: what a client wrote into it need be none.
+        let entries = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         for entry in entries.take(HOPS) {
-            let Some(address) = read(entry.trim()) else { break };
+            let told = str::from_utf8(entry).ok().and_then(|entry| read(entry.trim()));
+            let Some(address) = told else { break };
             last = address.to_canonical();
             if !self.trusts(last) {
                 break;
@@ -123,6 +124,9 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn proxies() -> Proxies {
@@ -223,6 +227,32 @@ mod tests {
         );
         for bad in ["", "10.0.0.0/33", "proxy.example", "*"] {
             assert!(network(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_client_writes_changes_nothing(
+            written in prop::collection::vec(prop_oneof![0x20..0x7fu8, Just(b','), Just(b'"'), 0x80..=0xffu8], 0..60),
+            apart: bool,
+            standard: bool,
+        ) {
+            let (name, told) = if standard {
+                (header::FORWARDED, "for=203.0.113.9")
+            } else {
+                (X_FORWARDED_FOR, "203.0.113.9")
+            };
+            let mut headers = HeaderMap::new();
+            let together = [&written[..], b", ", told.as_bytes()].concat();
+            // A proxy adds to the line that is there, or one of its own.
+            let lines = if apart { vec![&written[..], told.as_bytes()] } else { vec![&together[..]] };
+            for line in lines {
+                headers.append(&name, HeaderValue::from_bytes(line).expect("a value"));
+            }
+            let client: IpAddr = [203, 0, 113, 9].into();
+            let stranger: IpAddr = [198, 51, 100, 1].into();
+            prop_assert_eq!(proxies().client([10, 0, 0, 1].into(), &headers), client);
+            prop_assert_eq!(proxies().client(stranger, &headers), stranger);
         }
     }
 }

@@ -227,3 +227,56 @@ fn head(token: &str) -> Result<(Head, Algorithm), Fault> {
     let algorithm = signatures::algorithm(&head.alg).ok_or(Fault::Algorithm)?;
     Ok((head, algorithm))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn algorithm_of(head_json: &str) -> Result<Algorithm, Fault> {
+        let first = BASE64_URL_SAFE_NO_PAD.encode(head_json);
+        head(&format!("{first}.e30.AA")).map(|(_, algorithm)| algorithm)
+    }
+
+    #[test]
+    fn heads() {
+        for (json, expected) in [
+            (r#"{"alg":"ES256"}"#, Ok(Algorithm::ES256)),
+            (
+                r#"{"alg":"RS256","typ":"AT+JWT","kid":"a"}"#,
+                Ok(Algorithm::RS256),
+            ),
+            (
+                r#"{"alg":"RS256","typ":"application/at+jwt"}"#,
+                Ok(Algorithm::RS256),
+            ),
+            (r#"{"alg":"HS256"}"#, Err(Fault::Algorithm)),
+            (r#"{"alg":"none"}"#, Err(Fault::Algorithm)),
+            (r#"{"alg":"ES256","alg":"none"}"#, Err(Fault::NoJwt)),
+            (r#"{"alg":["ES256"]}"#, Err(Fault::NoJwt)),
+            (r#"{"typ":"JWT"}"#, Err(Fault::NoJwt)),
+            (r#"{"alg":"ES256","typ":"id+jwt"}"#, Err(Fault::NoJwt)),
+            (r#"{"alg":"ES256","crit":["b64"]}"#, Err(Fault::NoJwt)),
+            (r#"{"alg":"ES256","kid":7}"#, Err(Fault::NoJwt)),
+            ("[]", Err(Fault::NoJwt)),
+            ("", Err(Fault::NoJwt)),
+        ] {
+            assert_eq!(algorithm_of(json), expected, "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_token(text in "[ -~]{0,200}") {
+            prop_assert!(head(&text).is_err());
+        }
+
+        #[test]
+        fn nothing_but_what_is_named_is_an_algorithm(name in "[A-Za-z0-9]{0,6}") {
+            let found = algorithm_of(&format!(r#"{{"alg":"{name}"}}"#));
+            prop_assert_eq!(found.is_ok(), signatures::algorithm(&name).is_some());
+            prop_assert!(found.is_err() || !name.starts_with("HS"));
+        }
+    }
+}
