@@ -1,9 +1,12 @@
 //! Limits that several servers share, in a real Valkey or Redis.
 
-use std::{process::Stdio, time::Instant};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::support::{
@@ -14,8 +17,12 @@ use crate::support::{
 const UP: &str = "iam_mcp_limits_store{state=\"up\"} 1";
 const AWAY: &str = "iam_mcp_limits_store{state=\"away\"} 1";
 
+/// One that waits for the store however busy this machine is: what is counted must be counted there.
 async fn server(url: &str, limits: &[(&str, &str)]) -> TestServer {
-    TestServer::start(&[limits, &[("LIMITS_URL", url)]].concat()).await
+    TestServer::start_with(&[limits, &[("LIMITS_URL", url)]].concat(), |settings| {
+        settings.limits.store_answer = DEADLINE;
+    })
+    .await
 }
 
 /// Whether one more call is served.
@@ -62,26 +69,29 @@ async fn two_replicas_count_together() {
 
 #[tokio::test]
 async fn messages_are_counted_together_too() {
-    let store = StoreServer::start().await;
     let limits = [("RATE_LIMIT", "1")];
-    let (one, two) = (
-        server(&store.url(), &limits).await,
-        server(&store.url(), &limits).await,
-    );
-    for server in [&one, &two] {
-        server.until_metric(UP).await;
-    }
     let ping = request(1, "ping", json!({}));
-    let refused = async |server: &TestServer| {
-        let answer = server.post("/mcp", &ping).send().await.expect("answered");
-        answer.status() == StatusCode::TOO_MANY_REQUESTS
-    };
-    // What one has served is missing at two: alone, each would serve two at once.
-    let mut served = 0;
-    for server in [&one, &two, &one, &two] {
-        served += usize::from(!refused(server).await);
+    // Two may come at once. Where a second passes meanwhile, as it can on a busy machine, it says nothing.
+    for _ in 0..10 {
+        let store = StoreServer::start().await;
+        let (one, two) = (
+            server(&store.url(), &limits).await,
+            server(&store.url(), &limits).await,
+        );
+        for server in [&one, &two] {
+            server.until_metric(UP).await;
+        }
+        let (start, mut served) = (Instant::now(), 0);
+        for server in [&one, &two, &one, &two] {
+            let answer = server.post("/mcp", &ping).send().await.expect("answered");
+            served += usize::from(answer.status() != StatusCode::TOO_MANY_REQUESTS);
+        }
+        if start.elapsed() < Duration::from_secs(1) {
+            assert_eq!(served, 2, "alone each of them serves two");
+            return;
+        }
     }
-    assert!(served < 4, "{served}");
+    panic!("four messages took a second, ten times");
 }
 
 /// A quota is whole again after its time, by the store's clock.
@@ -137,7 +147,7 @@ async fn while_the_store_is_away_each_counts_for_itself_and_it_comes_back_by_its
 async fn a_store_that_hangs_holds_nobody_up() {
     let store = StoreServer::start().await;
     let limits = [("TOOL_LIMITS", "search_jobs=4/hour"), ("RATE_LIMIT", "0")];
-    let server = server(&store.url(), &limits).await;
+    let server = TestServer::start(&[limits[0], limits[1], ("LIMITS_URL", &store.url())]).await;
     server.until_metric(UP).await;
     assert!(called(&server).await);
     store.signal("STOP");
@@ -208,15 +218,15 @@ async fn that_the_store_is_away_is_logged_once_without_its_password() {
     let mut warnings = Vec::new();
     for line in log {
         assert!(!line.contains(PASSWORD), "{line}");
-        let entry: Value = serde_json::from_str(&line).expect("JSON");
-        if entry["level"] == "WARN" {
+        if line.contains("limits' store") {
             warnings.push(line);
         }
     }
     assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let warning = &warnings[0];
     assert!(
-        warnings[0].contains("the limits' store") && warnings[0].contains("cannot be reached"),
-        "{warnings:?}"
+        warning.contains("WARN") && warning.contains("cannot be reached"),
+        "{warning}"
     );
 }
 

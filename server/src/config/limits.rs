@@ -7,7 +7,7 @@ use crate::{
     http::proxies::{self, Proxies},
     limits::{
         quota::{self, Quota},
-        store::StoreUrl,
+        store::{self, StoreUrl},
     },
 };
 
@@ -24,6 +24,8 @@ pub struct LimitSettings {
     pub tools: ToolQuotas,
     /// Where replicas count together; `None` if each counts for itself.
     pub store: Option<StoreUrl>,
+    /// How long a request waits for that. No variable sets it.
+    pub store_answer: Duration,
     /// Who is believed to say whom a request comes from.
     pub proxies: Proxies,
 }
@@ -74,7 +76,8 @@ impl LimitSettings {
         Self {
             messages,
             tools: tools(reader, others),
-            store: store(reader),
+            store: store_url(reader),
+            store_answer: store::ANSWER,
             proxies: Proxies::new(proxies),
         }
     }
@@ -103,7 +106,7 @@ fn tools(reader: &mut Reader<'_>, others: Option<Quota>) -> ToolQuotas {
     }
 }
 
-fn store(reader: &mut Reader<'_>) -> Option<StoreUrl> {
+fn store_url(reader: &mut Reader<'_>) -> Option<StoreUrl> {
     let url = StoreUrl::parse(&reader.get("LIMITS_URL")?);
     url.map_err(|advice| reader.reject("LIMITS_URL", None, advice))
         .ok()

@@ -86,7 +86,7 @@ impl Limits {
         let store = settings
             .store
             .as_ref()
-            .map(|url| Store::open(url, metrics.clone()));
+            .map(|url| Store::open(url, settings.store_answer, metrics.clone()));
         Self {
             messages: Limit::new(MESSAGES, Quota::per_second(settings.messages)).map(Arc::new),
             tools: settings.tools.clone(),

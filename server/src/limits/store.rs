@@ -20,8 +20,9 @@ use crate::{hex, http::client::Client, metrics::Metrics};
 /// What all keys in the store begin with.
 const KEYS: &str = "iam-mcp:limit";
 
-/// The longest that a request waits for the store. In a cluster it answers within one or two milliseconds.
-const ANSWER: Duration = Duration::from_millis(50);
+/// The longest that a request waits for the store, where nothing else is set. In a cluster it answers within one or two
+/// milliseconds.
+pub const ANSWER: Duration = Duration::from_millis(50);
 
 /// The longest that the task waits for a connection and its first answer.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -110,6 +111,7 @@ pub struct Store {
 struct Shared {
     redis: Redis,
     script: Script,
+    answer: Duration,
     /// What is open, with a number, so that a late failure of an old one does not end a new one.
     open: RwLock<Option<(u64, MultiplexedConnection)>>,
     lost: Notify,
@@ -126,14 +128,15 @@ impl fmt::Debug for Shared {
 }
 
 impl Store {
-    /// Begins to connect. Until it has, the store counts as away.
+    /// Begins to connect. Until it has, the store counts as away. A request waits for `answer`, and no longer.
     #[must_use]
-    pub fn open(url: &StoreUrl, metrics: Metrics) -> Self {
+    pub fn open(url: &StoreUrl, answer: Duration, metrics: Metrics) -> Self {
         // An error means that another part of the process was first, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let shared = Arc::new(Shared {
             redis: url.0.clone(),
             script: Script::new(include_str!("gcra.lua")),
+            answer,
             open: RwLock::new(None),
             lost: Notify::new(),
             metrics,
@@ -154,7 +157,7 @@ impl Store {
     ) -> Option<Result<(), Duration>> {
         let (number, connection) = self.shared.open.read().clone()?;
         let key = format!("{KEYS}:{name}:{}", hex::encode(client.as_bytes()));
-        match self.shared.ask(connection, &key, quota, ANSWER).await {
+        match self.shared.ask(connection, &key, quota, self.shared.answer).await {
             Ok(Duration::ZERO) => Some(Ok(())),
             Ok(wait) => Some(Err(wait)),
             Err(error) => {
