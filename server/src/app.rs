@@ -22,6 +22,7 @@ use crate::{
     http::router::{Transports, router},
     jobs::Jobs,
     keyring::{self, KeyRing},
+    limits::Limits,
     mcp::{Handler, Serves},
     metrics::Metrics,
     peer::{pool::Peers, serve as peer},
@@ -92,6 +93,8 @@ pub struct Given<'a> {
     pub metrics: &'a Metrics,
     /// Where tool calls are noted.
     pub audit: &'a Audit,
+    /// How much each client may do.
+    pub limits: &'a Limits,
     /// Cancelled when what waits for news has to end.
     pub closing: &'a CancellationToken,
 }
@@ -166,6 +169,7 @@ impl Server {
             let saved = Saved::offered(given.settings, Transport::Http, given.closing.clone());
             Handler::new(&given.settings.names, jobs, saved, given.metrics.clone())
                 .auditing(given.audit.clone())
+                .limiting(given.limits)
         })
         .await
     }
@@ -193,11 +197,13 @@ impl Server {
         };
         let (metrics, registry) = Metrics::new();
         let audit = Audit::open(&settings.telemetry.audit, metrics.clone())?;
+        let limits = Limits::http(&settings.limits, metrics.clone());
         let closing = shutdown.hard().child_token();
         let handler = handler(Given {
             settings: &settings,
             metrics: &metrics,
             audit: &audit,
+            limits: &limits,
             closing: &closing,
         });
         let drain = Drain::new(settings.sessions.drain);
@@ -212,6 +218,8 @@ impl Server {
             streamable: StreamableHttp::new(&handler, &shutdown.hard(), drain.give_up()),
             sse: sse.clone(),
             drain: drain.clone(),
+            limits,
+            proxies: settings.limits.proxies.clone(),
         };
         let app = router(http, settings.names.app.as_str().into(), transports, &metrics);
 
@@ -221,16 +229,14 @@ impl Server {
         let admin_stop = CancellationToken::new();
         audit.follow_hangups(admin_stop.clone())?;
         let admin_task = admin.map(|listener| {
-            let replica = settings.sessions.replica.as_ref();
-            let mut app =
-                admin::router(health.clone(), Arc::new(registry)).merge(sessions_admin::router(Admin {
-                    sessions: Arc::clone(&sessions),
-                    drain: drain.clone(),
-                    metrics: metrics.clone(),
-                    pod_uid: replica
-                        .map(|replica| replica.uid_text.clone())
-                        .unwrap_or_default(),
-                }));
+            let sessions = Admin {
+                sessions: Arc::clone(&sessions),
+                drain: drain.clone(),
+                metrics: metrics.clone(),
+                pod_uid: pod_uid(&settings),
+            };
+            let mut app = admin::router(health.clone(), Arc::new(registry));
+            app = app.merge(sessions_admin::router(sessions));
             if let Some(level) = log_level {
                 let token = AdminToken::new(settings.telemetry.admin_token.clone());
                 app = app.merge(log_level::router(level, token));
@@ -280,6 +286,14 @@ impl Server {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Who this process is to the operator; nobody, where it is no replica.
+fn pod_uid(settings: &Settings) -> String {
+    let replica = settings.sessions.replica.as_ref();
+    replica
+        .map(|replica| replica.uid_text.clone())
+        .unwrap_or_default()
 }
 
 /// Who this process is to the other replicas.

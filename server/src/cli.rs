@@ -25,10 +25,21 @@ Environment, all optional:
   ALLOWED_HOSTS         Host names served besides localhost, separated by commas; *.example.com and * work
   ALLOWED_ORIGINS       browser origins served (default: localhost, the allowed hosts, CORS_ORIGINS)
   CORS_ORIGINS          origins that browsers may call from; * for any; unset = no CORS headers
-  AUTH                  none (default) or bearer: every request but /health needs one of the tokens in
-  AUTH_TOKENS_FILE      a file with NAME TOKEN a line, at least 16 characters each; read again when it changes
+  AUTH                  none (default), bearer or oidc: every request but /health needs a token
+  AUTH_TOKENS_FILE      bearer: NAME TOKEN a line, at least 16 characters each; re-read on change
+  OIDC_ISSUER           oidc: who makes the tokens, exactly as they say in iss
+  OIDC_AUDIENCE         oidc: what tokens for this server say in aud; several: with commas
+  OIDC_JWKS_URL         oidc: where the issuer's keys are (default: the issuer says so)
+  OIDC_SCOPES           oidc: scopes that tokens must have, separated by spaces; a|b for one of them
+  OIDC_PRINCIPAL_CLAIM  oidc: the claim that says whose a token is (default sub)
+  PUBLIC_URL            oidc: the address that clients know (default: the one they ask for)
   BASE_PATH             a path such as /jobs, below which every address is served too
-  RATE_LIMIT            messages a second from one client address, bursts of twice that (default 100; 0 = off)
+  RATE_LIMIT            messages a second from one client, twice that at once (default 100; 0 = off)
+  TOOL_LIMITS           calls of a tool by one client, like search_jobs=10/s,*=60/minute; 0 for no
+                        limit (default: half of RATE_LIMIT a second; over stdio none)
+  TRUSTED_PROXIES       addresses and networks whose X-Forwarded-For is believed (default: none)
+  LIMITS_URL            a Valkey or Redis where replicas count together (default: each for itself):
+                        redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS
   MAX_SESSIONS          open SSE sessions (default 10000)
   MAX_CONNECTIONS       open connections (default 20000)
   SESSION_KEY_FILE      32 bytes, raw or base64, that seal SSE session ids (default: made at start);

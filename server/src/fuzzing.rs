@@ -7,12 +7,14 @@
     reason = "this is test code, and ends where it stands"
 )]
 
+mod access;
 mod peers;
 mod served;
 mod sessions;
 mod text;
 
 pub use self::{
+    access::{forwarded, issuer},
     peers::{peer_frames, peer_headers, peer_hello},
     served::{http, sse_message, tool_call},
     sessions::{resumption, session_id},
@@ -23,9 +25,11 @@ pub use self::{
 pub type Target = fn(&[u8]);
 
 /// Every target, by its name in `fuzz/fuzz_targets` and `fuzz/seeds`.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 14] = [
+    ("forwarded", forwarded),
     ("host_and_origin", host_and_origin),
     ("http", http),
+    ("issuer", issuer),
     ("peer_frames", peer_frames),
     ("peer_headers", peer_headers),
     ("peer_hello", peer_hello),

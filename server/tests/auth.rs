@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use axum::{Extension, Router, http::HeaderMap};
 use iam_mcp_server::{
-    config::AuthSettings,
-    http::{auth, principal::Principal},
+    config::{AuthSettings, Settings},
+    http::{auth, principal::Principal, proxies::Proxies},
     metrics::Metrics,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -253,7 +253,10 @@ async fn a_request_carries_its_principal_and_not_its_token() {
             }),
         ),
     ] {
-        let app = auth::guard(Router::new().fallback(whoami), &settings, &Metrics::new().0);
+        let mut http = Settings::read(|_| None).expect("defaults").http;
+        http.auth = settings;
+        let served = Router::new().fallback(whoami);
+        let app = auth::guard(served, &http, &Proxies::default(), &Metrics::new().0);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port");

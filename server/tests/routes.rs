@@ -142,7 +142,14 @@ async fn cors_is_there_when_it_is_asked_for() {
 #[tokio::test]
 async fn every_address_is_served_below_the_base_path_too() {
     let server = TestServer::start(&[("BASE_PATH", "/jobs")]).await;
-    for path in ["/jobs/mcp", "/jobs", "/jobs/messages", "/mcp"] {
+    for path in [
+        "/jobs/mcp",
+        "/jobs",
+        "/jobs/",
+        "/jobs/?a=b",
+        "/jobs/messages",
+        "/mcp",
+    ] {
         let answer = server
             .post(path, &initialize(1, "2025-06-18"))
             .send()

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::source::Reader;
+use super::{
+    oidc::{self, OidcSettings},
+    source::Reader,
+};
 use crate::http::tokens;
 
 /// Whether clients need a token.
@@ -15,24 +18,35 @@ pub enum AuthSettings {
         /// The file.
         tokens: PathBuf,
     },
+    /// `Authorization: Bearer` with a token that an identity provider made for this server.
+    Oidc(OidcSettings),
 }
 
 impl AuthSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let file = reader.get("AUTH_TOKENS_FILE");
         let auth = reader.get("AUTH");
-        match auth.as_deref().map(str::to_ascii_lowercase).as_deref() {
-            None | Some("none") => {
-                if file.is_some() {
-                    // Whoever wrote tokens believes that they are asked for.
-                    let advice = "is read with AUTH=bearer only: set that too, or unset this";
-                    reader.reject("AUTH_TOKENS_FILE", file, advice);
+        let kind = auth.as_deref().map(str::to_ascii_lowercase);
+        let kind = kind.as_deref().unwrap_or("none");
+        // Whoever wrote tokens, or an issuer, believes that they are asked for.
+        if file.is_some() && kind != "bearer" {
+            let advice = "is read with AUTH=bearer only: set that too, or unset this";
+            reader.reject("AUTH_TOKENS_FILE", file.clone(), advice);
+        }
+        if kind != "oidc" {
+            for variable in oidc::VARIABLES {
+                if let Some(value) = reader.get(variable) {
+                    let advice = "is read with AUTH=oidc only: set that too, or unset this";
+                    reader.reject(variable, Some(value), advice);
                 }
-                Self::None
             }
-            Some("bearer") => bearer(reader, file),
-            Some(_) => {
-                reader.reject("AUTH", auth, "use none or bearer");
+        }
+        match kind {
+            "none" => Self::None,
+            "bearer" => bearer(reader, file),
+            "oidc" => Self::Oidc(OidcSettings::read(reader)),
+            _ => {
+                reader.reject("AUTH", auth, "use none, bearer or oidc");
                 Self::None
             }
         }
@@ -88,7 +102,7 @@ mod tests {
     #[test]
     fn what_does_not_go_together_is_said() {
         for (auth, file, advice) in [
-            (Some("oauth"), None, "AUTH=\"oauth\": use none or bearer"),
+            (Some("oauth"), None, "AUTH=\"oauth\": use none, bearer or oidc"),
             (Some("bearer"), None, "AUTH_TOKENS_FILE: AUTH=bearer needs a file"),
             (Some("bearer"), Some("/nonexistent/tokens"), "cannot be read"),
             (None, Some("/nonexistent/tokens"), "with AUTH=bearer only"),

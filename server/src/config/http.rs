@@ -22,8 +22,8 @@ pub struct HttpSettings {
     pub cors_origins: Option<Vec<OriginPattern>>,
     /// Whether clients need a token.
     pub auth: AuthSettings,
-    /// Messages a second for each client address; 0 for no limit.
-    pub rate_limit: u32,
+    /// The address that clients know this server by, without a slash at its end; `None` for what they ask for.
+    pub public_url: Option<String>,
     /// A path below which every route is served too, such as `/jobs`; `None` for none.
     pub base_path: Option<String>,
     /// Open SSE sessions at a time.
@@ -43,14 +43,7 @@ impl HttpSettings {
             allowed_origins: reader.list("ALLOWED_ORIGINS", str::parse),
             cors_origins: reader.list("CORS_ORIGINS", str::parse),
             auth: AuthSettings::read(reader),
-            rate_limit: reader.parse("RATE_LIMIT", 100, |text| {
-                text.parse()
-                    .ok()
-                    .filter(|limit| *limit <= 1_000_000)
-                    .ok_or_else(|| {
-                        "use messages a second for each client, from 0 (off) to 1000000".to_owned()
-                    })
-            }),
+            public_url: reader.parse("PUBLIC_URL", None, public_url),
             base_path: reader.parse("BASE_PATH", None, base_path),
             max_sessions: reader.parse("MAX_SESSIONS", 10_000, count),
             max_connections: reader.parse("MAX_CONNECTIONS", 20_000, count),
@@ -74,6 +67,17 @@ fn base_path(text: &str) -> Result<Option<String>, String> {
         return Ok(Some(path.to_owned()));
     }
     Err("use a path such as /jobs".to_owned())
+}
+
+/// Of the resource that RFC 9728 describes: no query, no fragment, and nobody's name in it.
+fn public_url(text: &str) -> Result<Option<String>, String> {
+    let advice = || "use the address that clients know, such as https://mcp.example.com".to_owned();
+    let url = reqwest::Url::parse(text).map_err(|_| advice())?;
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if !plain || !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(advice());
+    }
+    Ok(Some(url.as_str().trim_end_matches('/').to_owned()))
 }
 
 fn count(text: &str) -> Result<usize, String> {
@@ -103,6 +107,27 @@ mod tests {
         assert_eq!(base_path("/a/b"), Ok(Some("/a/b".to_owned())));
         for bad in ["jobs", "/a b", "/{x}", "//a", "/a?b"] {
             assert!(base_path(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn public_urls() {
+        for (text, expected) in [
+            ("https://MCP.example.com", "https://mcp.example.com"),
+            ("https://mcp.example.com:443/", "https://mcp.example.com"),
+            ("http://localhost:9999/jobs/", "http://localhost:9999/jobs"),
+        ] {
+            assert_eq!(public_url(text), Ok(Some(expected.to_owned())));
+        }
+        for bad in [
+            "mcp.example.com",
+            "ftp://a",
+            "https://a/?b",
+            "https://a/#b",
+            "https://me@a",
+            "/jobs",
+        ] {
+            assert!(public_url(bad).is_err(), "{bad}");
         }
     }
 

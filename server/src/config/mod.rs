@@ -6,6 +6,8 @@
 mod auth;
 mod http;
 mod jobs;
+mod limits;
+mod oidc;
 mod saved;
 mod sessions;
 mod source;
@@ -23,6 +25,8 @@ pub use self::{
         BoardSettings, Budget, CacheSettings, JobSettings, KeySource, Period, ProviderChoice, ProviderName,
         Timeouts,
     },
+    limits::{LimitSettings, ToolQuotas},
+    oidc::{KeyTimes, OidcSettings, Scope, is_loopback, url as secure_url},
     saved::SavedJobs,
     sessions::{ReplicaSettings, SessionSettings},
     source::{Invalid, Problem},
@@ -40,6 +44,8 @@ pub struct Settings {
     pub telemetry: TelemetrySettings,
     /// The HTTP server; unused over stdio.
     pub http: HttpSettings,
+    /// How much each client may do.
+    pub limits: LimitSettings,
     /// Sessions of the older transport; unused over stdio.
     pub sessions: SessionSettings,
     /// Where jobs come from.
@@ -109,6 +115,7 @@ impl Settings {
             },
             telemetry: TelemetrySettings::read(&mut reader),
             http: HttpSettings::read(&mut reader),
+            limits: LimitSettings::read(&mut reader),
             sessions: SessionSettings::read(&mut reader),
             jobs: JobSettings::read(&mut reader),
             saved: SavedJobs::Auto,

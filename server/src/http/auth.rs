@@ -1,5 +1,6 @@
 //! The token check (protocol, section 6: servers with authorization MUST verify all inbound requests, and
-//! tokens MUST NOT be in the query string). A session id is no proof of anything.
+//! tokens MUST NOT be in the query string). A session id is no proof of anything. Tokens stand in a file
+//! ([`super::tokens`]), or an issuer made them ([`crate::oidc`]).
 
 use std::{path::Path, sync::Arc};
 
@@ -13,16 +14,31 @@ use axum::{
 
 use super::{
     principal::Principal,
+    proxies::Proxies,
     refusal::{Refusal, RefusalCode},
+    resource::Resource,
     tokens::Tokens,
 };
-use crate::{config::AuthSettings, metrics::Metrics};
+use crate::{
+    config::{AuthSettings, HttpSettings},
+    metrics::Metrics,
+    oidc::{Fault, Oidc},
+};
+
+/// What clients are asked for by way of a challenge, before all else.
+const REALM: &str = r#"Bearer realm="mcp""#;
 
 /// Whose tokens are taken.
 #[derive(Debug)]
 pub struct Auth {
-    tokens: Tokens,
+    kind: Kind,
     metrics: Metrics,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tokens(Tokens),
+    Oidc(Box<Oidc>, Resource),
 }
 
 /// Why a request is refused.
@@ -37,6 +53,9 @@ pub enum Denied {
     /// A token, but not one of ours.
     #[error("this token is not known here, or not any more")]
     Unknown,
+    /// A token that no issuer made for us.
+    #[error("this token is not taken: {0}")]
+    Token(Fault),
 }
 
 impl Denied {
@@ -47,24 +66,36 @@ impl Denied {
             Self::Missing => "missing",
             Self::Malformed => "malformed",
             Self::Unknown => "unknown",
+            Self::Token(fault) => fault.category(),
+        }
+    }
+
+    /// 401 asks for another token, 403 for one that allows more; no other token would help where none can be
+    /// checked.
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Token(Fault::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Token(Fault::Scope) => StatusCode::FORBIDDEN,
+            Self::Missing | Self::Malformed | Self::Unknown | Self::Token(_) => StatusCode::UNAUTHORIZED,
         }
     }
 
     /// RFC 6750, section 3: no error code for those who did not know that a token is needed.
-    fn challenge(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Self::Missing => r#"Bearer realm="mcp""#,
-            Self::Malformed | Self::Unknown => r#"Bearer realm="mcp", error="invalid_token""#,
-        })
+    fn error(self) -> Option<&'static str> {
+        match self {
+            Self::Missing | Self::Token(Fault::Unavailable) => None,
+            Self::Token(Fault::Scope) => Some("insufficient_scope"),
+            Self::Malformed | Self::Unknown | Self::Token(_) => Some("invalid_token"),
+        }
     }
 }
 
 impl Auth {
     /// Takes the tokens in this file, and those that will be in it.
     #[must_use]
-    pub fn new(tokens: &Path, metrics: Metrics) -> Self {
+    pub fn tokens(file: &Path, metrics: Metrics) -> Self {
         Self {
-            tokens: Tokens::new(tokens),
+            kind: Kind::Tokens(Tokens::new(file)),
             metrics,
         }
     }
@@ -73,8 +104,55 @@ impl Auth {
     ///
     /// # Errors
     /// Why it must not be served.
-    pub fn check(&self, headers: &HeaderMap) -> Result<Principal, Denied> {
-        self.tokens.owner(bearer(headers)?).ok_or(Denied::Unknown)
+    pub async fn check(&self, headers: &HeaderMap) -> Result<Principal, Denied> {
+        let token = bearer(headers)?;
+        match &self.kind {
+            Kind::Tokens(tokens) => tokens.owner(token).ok_or(Denied::Unknown),
+            Kind::Oidc(oidc, _) => oidc.owner(token).await.map_err(Denied::Token),
+        }
+    }
+
+    /// What a refused client should bring: for an issuer's tokens also where it is told which (RFC 9728, section
+    /// 5.1), and what they must allow.
+    fn challenge(&self, denied: Denied, request: &Request) -> HeaderValue {
+        let mut text = REALM.to_owned();
+        let mut say = |name: &str, value: &str| {
+            for part in [", ", name, "=\"", value, "\""] {
+                text.push_str(part);
+            }
+        };
+        if let Some(error) = denied.error() {
+            say("error", error);
+        }
+        if let Kind::Oidc(_, resource) = &self.kind {
+            if let Denied::Token(fault) = denied {
+                say("error_description", &fault.to_string());
+            }
+            if let Some(description) = resource.description(request) {
+                say("resource_metadata", &description);
+            }
+            let scopes = resource.scopes();
+            if !scopes.is_empty() {
+                say("scope", &scopes);
+            }
+        }
+        HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(REALM))
+    }
+
+    fn refuse(&self, denied: Denied, request: &Request) -> Response {
+        let cause = vec![("cause", denied.category())];
+        self.metrics.access.refused.get_or_create(&cause).inc();
+        let status = denied.status();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return Refusal::unavailable(denied.to_string()).into();
+        }
+        let code = RefusalCode::InvalidRequest;
+        let mut response = Refusal::new(status, code, denied.to_string())
+            .because("token")
+            .into_response();
+        let challenge = self.challenge(denied, request);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        response
     }
 }
 
@@ -98,42 +176,43 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Denied> {
 }
 
 /// Puts the check in front of all that `served` answers, its fallback too. Behind it every request has a
-/// [`Principal`] among its extensions.
-pub fn guard(served: Router, settings: &AuthSettings, metrics: &Metrics) -> Router {
-    match settings {
+/// [`Principal`] among its extensions. Beside it, and open, is what clients need to get a token.
+pub fn guard(served: Router, http: &HttpSettings, proxies: &Proxies, metrics: &Metrics) -> Router {
+    let guarded = |auth| {
+        served
+            .clone()
+            .layer(middleware::from_fn_with_state(Arc::new(auth), layer))
+    };
+    match &http.auth {
         AuthSettings::None => served.layer(Extension(Principal::ANONYMOUS)),
-        AuthSettings::Bearer { tokens } => {
-            let auth = Arc::new(Auth::new(tokens, metrics.clone()));
-            served.layer(middleware::from_fn_with_state(auth, layer))
+        AuthSettings::Bearer { tokens } => guarded(Auth::tokens(tokens, metrics.clone())),
+        AuthSettings::Oidc(settings) => {
+            let resource = Resource::new(http, settings, proxies);
+            let oidc = Oidc::new(settings, metrics.clone());
+            let auth = Auth {
+                kind: Kind::Oidc(Box::new(oidc), resource.clone()),
+                metrics: metrics.clone(),
+            };
+            guarded(auth).merge(resource.router())
         }
     }
 }
 
 async fn layer(State(auth): State<Arc<Auth>>, mut request: Request, next: Next) -> Response {
-    match auth.check(request.headers()) {
+    match auth.check(request.headers()).await {
         Ok(principal) => {
             // It has done its work, and must reach neither a tool nor another server.
             request.headers_mut().remove(header::AUTHORIZATION);
             request.extensions_mut().insert(principal);
             next.run(request).await
         }
-        Err(denied) => {
-            let cause = vec![("cause", denied.category())];
-            auth.metrics.auth_refused.get_or_create(&cause).inc();
-            let code = RefusalCode::InvalidRequest;
-            let mut response = Refusal::new(StatusCode::UNAUTHORIZED, code, denied.to_string())
-                .because("token")
-                .into_response();
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, denied.challenge());
-            response
-        }
+        Err(denied) => auth.refuse(denied, &request),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
     use proptest::prelude::*;
 
     use super::*;
@@ -143,7 +222,14 @@ mod tests {
     fn auth() -> (Auth, tempfile::NamedTempFile) {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
         std::fs::write(file.path(), format!("alice {TOKEN}\n")).expect("written");
-        (Auth::new(file.path(), Metrics::new().0), file)
+        (Auth::tokens(file.path(), Metrics::new().0), file)
+    }
+
+    /// Tokens of a file are checked without waiting.
+    fn check(auth: &Auth, values: &[&[u8]]) -> Result<Principal, Denied> {
+        let headers = headers(values);
+        let checked = auth.check(&headers).now_or_never();
+        checked.expect("no waiting")
     }
 
     fn headers(values: &[&[u8]]) -> HeaderMap {
@@ -179,7 +265,7 @@ mod tests {
             (vec!["Bearer alice"], Err(Denied::Unknown)),
         ] {
             let values: Vec<_> = values.into_iter().map(str::as_bytes).collect();
-            assert_eq!(auth.check(&headers(&values)), expected, "{values:?}");
+            assert_eq!(check(&auth, &values), expected, "{values:?}");
         }
     }
 
@@ -189,14 +275,14 @@ mod tests {
             let (auth, _file) = auth();
             prop_assume!(token != TOKEN);
             let value = format!("Bearer {token}");
-            prop_assert_eq!(auth.check(&headers(&[value.as_bytes()])), Err(Denied::Unknown));
+            prop_assert_eq!(check(&auth, &[value.as_bytes()]), Err(Denied::Unknown));
         }
 
         #[test]
         fn no_header_of_any_bytes_passes(value in prop::collection::vec(0x20..=0xffu8, 0..80)) {
             let (auth, _file) = auth();
             prop_assume!(!value.contains(&0x7f));
-            prop_assert!(auth.check(&headers(&[&value])).is_err());
+            prop_assert!(check(&auth, &[&value]).is_err());
         }
 
         #[test]
@@ -208,7 +294,7 @@ mod tests {
             let longer = [TOKEN.as_bytes(), &[byte]].concat();
             for token in [&changed[..], &TOKEN.as_bytes()[..cut], &longer] {
                 let value = [b"Bearer ", token].concat();
-                prop_assert!(auth.check(&headers(&[&value])).is_err());
+                prop_assert!(check(&auth, &[&value]).is_err());
             }
         }
     }

@@ -44,6 +44,21 @@ impl Host {
         self.port
     }
 
+    /// As it stands in an address.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let name = &self.name;
+        let name = if name.contains(':') {
+            format!("[{name}]")
+        } else {
+            name.clone()
+        };
+        match self.port {
+            Some(port) => format!("{name}:{port}"),
+            None => name,
+        }
+    }
+
     /// What a request says it is for: the target's authority (RFC 9112, 3.2.2), else the one `Host` header.
     /// `None` if that is missing, doubled or no authority.
     #[must_use]
@@ -144,6 +159,18 @@ mod tests {
         assert!(matches("[::1]", "[::1]"));
         assert!(matches("example.com", "example.com."));
         assert!(matches("*", "anything"));
+    }
+
+    #[test]
+    fn a_host_as_it_stands_in_an_address() {
+        for (text, expected) in [
+            ("MCP.example.com.", "mcp.example.com"),
+            ("[::1]:9999", "[::1]:9999"),
+            ("[::1]", "[::1]"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+        ] {
+            assert_eq!(text.parse::<Host>().expect(text).authority(), expected);
+        }
     }
 
     #[test]

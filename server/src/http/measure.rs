@@ -21,7 +21,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use iam_mcp_runtime::telemetry::otlp;
 use tracing::{Instrument as _, Level, Span, field::Empty};
 
-use super::{refusal::Cause, request_id::Ids};
+use super::{refusal::Cause, request_id::Ids, resource};
 use crate::metrics::{ErrorLabels, Metrics, RequestLabels, RouteLabels};
 
 /// Lines about refused requests a second: whoever knocks a thousand times shall not fill the log.
@@ -245,6 +245,7 @@ fn route(path: &str) -> &'static str {
         "/messages" | "/messages/" => "/messages",
         "/sse" | "/sse/" => "/sse",
         "/health" => "/health",
+        _ if path.starts_with(resource::METADATA) => resource::METADATA,
         _ => "other",
     }
 }

@@ -1,141 +1,87 @@
-//! Messages a second for each client (protocol, server/tools: servers MUST rate limit tool invocations).
+//! Messages a second for each client (protocol, server/tools: servers MUST rate limit tool invocations), and who
+//! the client is whose calls of tools are counted later.
 
 use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    num::NonZeroU32,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
-    http::{Method, StatusCode},
-    middleware::Next,
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
     response::Response,
 };
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 
-use super::refusal::{Refusal, RefusalCode};
-use crate::metrics::Metrics;
+use super::{
+    client::Client,
+    proxies::Proxies,
+    refusal::{Refusal, RefusalCode},
+};
+use crate::limits::{Limits, seconds};
 
-/// Clients remembered before those that are at rest are looked for and forgotten.
-const SWEEP_ABOVE: usize = 4096;
-
-/// How many checks lie between two such searches; it is what makes their cost small.
-const SWEEP_EVERY: u32 = 4096;
-
-/// The limit, and what each client has left of it.
+/// What the layer knows.
 #[derive(Debug)]
-pub struct RateLimit {
-    limiter: DefaultKeyedRateLimiter<IpAddr>,
-    checks: AtomicU32,
-    metrics: Metrics,
+struct RateLimit {
+    limits: Limits,
+    proxies: Proxies,
 }
 
-impl RateLimit {
-    /// `per_second` messages for each client, and twice that at once; `None` for 0, which is no limit.
-    #[must_use]
-    pub fn new(per_second: u32, metrics: Metrics) -> Option<Self> {
-        let rate = NonZeroU32::new(per_second)?;
-        let burst = rate.saturating_add(rate.get());
-        let limiter = RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst));
-        Some(Self {
-            limiter,
-            checks: AtomicU32::new(0),
-            metrics,
-        })
+/// A place among a request's extensions where whoever refuses a part of it leaves when to try again.
+#[derive(Debug, Clone, Default)]
+pub struct RetryAfter(Arc<AtomicU64>);
+
+impl RetryAfter {
+    /// Has the answer say so, if it has not begun.
+    pub fn set(&self, wait: Duration) {
+        self.0.store(seconds(wait), Ordering::Relaxed);
     }
 
-    /// Counts one message.
-    ///
-    /// # Errors
-    /// How long to wait, when it is one too many.
-    pub fn check(&self, client: IpAddr) -> Result<(), Duration> {
-        if self
-            .checks
-            .fetch_add(1, Ordering::Relaxed)
-            .is_multiple_of(SWEEP_EVERY)
-            && self.limiter.len() > SWEEP_ABOVE
-        {
-            self.limiter.retain_recent();
-            self.limiter.shrink_to_fit();
-        }
-        self.limiter
-            .check_key(&bucket(client))
-            .map_err(|early| early.wait_time_from(self.limiter.clock().now()))
+    fn get(&self) -> Option<HeaderValue> {
+        let seconds = self.0.load(Ordering::Relaxed);
+        (seconds > 0).then(|| seconds.into())
     }
 }
 
-/// Whose limit a client draws on. IPv6 users own a /64, and could else be a new client each time.
-fn bucket(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
+/// Puts the limits in front of all that `served` answers. Behind it each message has a [`Client`] and a place for
+/// [`RetryAfter`] among its extensions, if calls of tools are limited.
+pub fn guard(served: Router, limits: &Limits, proxies: &Proxies) -> Router {
+    if !limits.messages() && !limits.tools() {
+        return served;
     }
+    let limit = Arc::new(RateLimit {
+        limits: limits.clone(),
+        proxies: proxies.clone(),
+    });
+    served.layer(middleware::from_fn_with_state(limit, layer))
 }
 
 /// The layer; streams and preflights are not messages.
-pub async fn layer(State(limit): State<Arc<RateLimit>>, request: Request, next: Next) -> Response {
-    if request.method() == Method::POST
-        && let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>()
-        && let Err(wait) = limit.check(peer.ip())
-    {
-        limit.metrics.rate_limited.inc();
-        let message = "too many messages from this address; see Retry-After";
+async fn layer(State(limit): State<Arc<RateLimit>>, mut request: Request, next: Next) -> Response {
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    let client = Client::of(request.headers(), request.extensions(), &limit.proxies);
+    if let Err(exceeded) = limit.limits.message(&client).await {
+        let message = "too many messages from this client; see Retry-After";
         return Refusal::new(StatusCode::TOO_MANY_REQUESTS, RefusalCode::Unavailable, message)
             .because("rate")
-            .with_retry_after(wait)
+            .with_retry_after(exceeded.wait)
             .into();
     }
-    next.run(request).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limit(per_second: u32) -> Option<RateLimit> {
-        RateLimit::new(per_second, Metrics::new().0)
+    if !limit.limits.tools() {
+        return next.run(request).await;
     }
-
-    #[test]
-    fn twice_the_rate_may_come_at_once_and_no_more() {
-        let limit = limit(5).expect("a limit");
-        let client = IpAddr::from([192, 0, 2, 1]);
-        assert_eq!((0..20).filter(|_| limit.check(client).is_ok()).count(), 10);
-        let wait = limit.check(client).expect_err("spent");
-        assert!(wait <= Duration::from_millis(200), "{wait:?}");
-        assert!(
-            limit.check(IpAddr::from([192, 0, 2, 2])).is_ok(),
-            "others are not touched"
-        );
+    let told = RetryAfter::default();
+    request.extensions_mut().insert(client);
+    request.extensions_mut().insert(told.clone());
+    let mut response = next.run(request).await;
+    if let Some(wait) = told.get() {
+        response.headers_mut().insert(header::RETRY_AFTER, wait);
     }
-
-    #[test]
-    fn zero_is_no_limit() {
-        assert!(limit(0).is_none());
-    }
-
-    #[test]
-    fn an_ipv6_network_is_one_client_and_a_mapped_address_is_its_ipv4_one() {
-        let parse = |text: &str| text.parse::<IpAddr>().expect(text);
-        assert_eq!(bucket(parse("2001:db8::1")), bucket(parse("2001:db8::ffff:1")));
-        assert_ne!(bucket(parse("2001:db8::1")), bucket(parse("2001:db8:0:1::1")));
-        assert_eq!(bucket(parse("::ffff:192.0.2.1")), parse("192.0.2.1"));
-    }
-
-    #[test]
-    fn clients_at_rest_are_forgotten() {
-        let limit = limit(1_000_000).expect("a limit");
-        for client in 0..SWEEP_EVERY * 4 {
-            let _ = limit.check(IpAddr::from(client.to_be_bytes()));
-        }
-        assert!(limit.limiter.len() < 3 * SWEEP_ABOVE, "{}", limit.limiter.len());
-    }
+    response
 }

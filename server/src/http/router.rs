@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::{OriginalUri, Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{any, get},
@@ -15,12 +15,14 @@ use axum::{
 use super::{
     access::{self, Access},
     auth, cors, draining, health, measure,
-    rate_limit::{self, RateLimit},
+    proxies::Proxies,
+    rate_limit,
     refusal::{Refusal, RefusalCode},
 };
 use crate::{
     config::HttpSettings,
     drain::Drain,
+    limits::Limits,
     mcp::{Handler, Serves},
     metrics::Metrics,
     transport::{sse::Sse, streamable_http::StreamableHttp},
@@ -35,6 +37,10 @@ pub struct Transports<H: Serves = Handler> {
     pub sse: Sse<H>,
     /// The drain, which sends clients elsewhere.
     pub drain: Drain,
+    /// How much each client may do.
+    pub limits: Limits,
+    /// Who is believed to say whom a request comes from.
+    pub proxies: Proxies,
 }
 
 /// Builds the router.
@@ -45,6 +51,7 @@ pub fn router<H: Serves>(
     metrics: &Metrics,
 ) -> Router {
     let drain = transports.drain.clone();
+    let (limits, proxies) = (transports.limits.clone(), transports.proxies.clone());
     let mut served = Router::new()
         .route("/", any(message_only::<H>))
         .route("/mcp", any(message_only::<H>))
@@ -56,10 +63,8 @@ pub fn router<H: Serves>(
         .route("/messages/", any(stream_or_message::<H>))
         .fallback(nothing_here)
         .with_state(Arc::new(transports));
-    if let Some(limit) = RateLimit::new(settings.rate_limit, metrics.clone()) {
-        served = served.layer(middleware::from_fn_with_state(Arc::new(limit), rate_limit::layer));
-    }
-    served = auth::guard(served, &settings.auth, metrics);
+    served = rate_limit::guard(served, &limits, &proxies);
+    served = auth::guard(served, settings, &proxies, metrics);
     // Outside of the token check: browsers send no token with a preflight, and pages must see why one is 401.
     if let Some(origins) = &settings.cors_origins {
         served = served.layer(cors::layer(origins.clone()));
@@ -76,13 +81,36 @@ pub fn router<H: Serves>(
         .layer(middleware::from_fn_with_state(drain, draining::layer));
     match &settings.base_path {
         // Besides, not instead: an ingress may take the path off, and people forward ports past it.
-        Some(base) => Router::new().nest(base, served.clone()).merge(served),
+        Some(base) => {
+            // `nest` takes `/jobs` for `/`, but not `/jobs/`.
+            let root = Router::new()
+                .fallback_service(served.clone())
+                .layer(middleware::map_request(at_root))
+                .into_service::<Body>();
+            Router::new()
+                .nest(base, served.clone())
+                .route_service(&format!("{base}/"), root)
+                .merge(served)
+        }
         None => served,
     }
 }
 
+async fn at_root(mut request: Request) -> Request {
+    let query = request
+        .uri()
+        .query()
+        .map_or(String::new(), |query| format!("?{query}"));
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = format!("/{query}").parse().ok();
+    if let Ok(root) = Uri::from_parts(parts) {
+        *request.uri_mut() = root;
+    }
+    request
+}
+
 /// The prefix that `BASE_PATH` put before a request's path; empty without one.
-fn base(request: &Request) -> &str {
+pub(super) fn base(request: &Request) -> &str {
     let original = request
         .extensions()
         .get::<OriginalUri>()

@@ -24,6 +24,7 @@ use super::{
     apps::{self, Pages},
     completions,
     conversation::{self, Client},
+    limited,
     prompts::Prompts,
     resources::{
         Resources, Source,
@@ -34,7 +35,12 @@ use super::{
     watch::Watched,
 };
 use crate::{
-    audit::Audit, config::NameSettings, http::principal::Principal, jobs::Jobs, metrics::Metrics,
+    audit::Audit,
+    config::NameSettings,
+    http::principal::Principal,
+    jobs::Jobs,
+    limits::{Limits, ToolLimits},
+    metrics::Metrics,
     saved::Saved,
 };
 
@@ -63,6 +69,7 @@ pub struct Handler {
     /// The process's one and only client, where there is such.
     only: Option<Arc<dyn Client>>,
     audit: Audit,
+    limits: Option<Arc<ToolLimits>>,
 }
 
 #[derive(Debug)]
@@ -113,6 +120,7 @@ impl Handler {
             eras: Eras::All,
             only: None,
             audit: Audit::default(),
+            limits: None,
         }
     }
 
@@ -120,6 +128,16 @@ impl Handler {
     #[must_use]
     pub fn auditing(mut self, audit: Audit) -> Self {
         self.audit = audit;
+        self
+    }
+
+    /// The same handler, with limits for calls of its tools.
+    #[must_use]
+    pub fn limiting(mut self, limits: &Limits) -> Self {
+        let limits = limits
+            .tools()
+            .then(|| limits.of_tools(&self.shared.tools.names()));
+        self.limits = limits.map(Arc::new);
         self
     }
 
@@ -240,6 +258,12 @@ impl ServerHandler for Handler {
         let tool = self.shared.tools.find(&request.name);
         let name = tool.map_or("other", |tool| tool.name());
         let watched = Watched::begin(name, principal, &context, &self.shared.metrics, &self.audit);
+        if let Some(limits) = &self.limits
+            && let Err(refused) = limited::check(limits, &request.name, principal, &context).await
+        {
+            watched.ended("limited");
+            return Ok(refused.into());
+        }
         let Some(tool) = tool else {
             watched.ended("protocol_error");
             return Err(ErrorData::invalid_params(

@@ -4,6 +4,7 @@ pub mod apps;
 pub mod completions;
 pub mod conversation;
 pub mod handler;
+mod limited;
 pub mod prompts;
 pub mod resources;
 pub mod serves;

@@ -1,5 +1,6 @@
 //! What `/metrics` shows. Every label has few values, whatever clients send.
 
+mod access;
 mod jobs;
 mod sse;
 
@@ -12,6 +13,7 @@ use prometheus_client::{
 };
 
 pub use self::{
+    access::AccessMetrics,
     jobs::JobMetrics,
     sse::{Forward, Forwarding, SseMetrics},
 };
@@ -52,10 +54,8 @@ pub struct Inner {
     pub sse: SseMetrics,
     /// The job search.
     pub jobs: JobMetrics,
-    /// Messages refused by the rate limit.
-    pub rate_limited: Counter,
-    /// Requests refused for want of a token, by `cause`: missing, malformed, unknown.
-    pub auth_refused: Family<Labels, Counter>,
+    /// Tokens and limits.
+    pub access: AccessMetrics,
     /// Lines of the audit log that could not be written.
     pub audit_lost: Counter,
 }
@@ -131,8 +131,7 @@ impl Metrics {
             tools_in_flight: Gauge::default(),
             sse: SseMetrics::default(),
             jobs: JobMetrics::default(),
-            rate_limited: Counter::default(),
-            auth_refused: Family::default(),
+            access: AccessMetrics::default(),
             audit_lost: Counter::default(),
         };
         let mut registry = Registry::with_prefix("iam_mcp");
@@ -177,16 +176,7 @@ impl Metrics {
         );
         metrics.sse.register(r);
         metrics.jobs.register(r);
-        r.register(
-            "rate_limited",
-            "Messages refused by the rate limit",
-            metrics.rate_limited.clone(),
-        );
-        r.register(
-            "auth_refused",
-            "Requests refused for want of a token",
-            metrics.auth_refused.clone(),
-        );
+        metrics.access.register(r);
         r.register(
             "audit_lines_lost",
             "Lines of the audit log that could not be written",

@@ -27,3 +27,6 @@ const REPLICAS: HeaderName = HeaderName::from_static("x-iam-mcp-replicas");
 
 /// Whose session it is.
 const PRINCIPAL: HeaderName = HeaderName::from_static("x-iam-mcp-principal");
+
+/// Whom limits count it for.
+const CLIENT: HeaderName = HeaderName::from_static("x-iam-mcp-client");

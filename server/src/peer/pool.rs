@@ -4,7 +4,7 @@ use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header},
+    http::{HeaderName, HeaderValue, Request, StatusCode, header, request::Parts},
     response::Response,
 };
 use bytes::Bytes;
@@ -21,12 +21,15 @@ use tokio::{
 };
 
 use super::{
-    MESSAGE, PRINCIPAL, REPLICAS, SESSION, WENT_ON, channel,
+    CLIENT, MESSAGE, PRINCIPAL, REPLICAS, SESSION, WENT_ON, channel,
     known::{self, Known},
 };
 use crate::{
     hex,
-    http::refusal::{Refusal, RefusalCode},
+    http::{
+        client::Client,
+        refusal::{Refusal, RefusalCode},
+    },
     keyring::{Key, KeyId},
     metrics::{Forward, Metrics},
     transport::sse::session_id::{Owner, SessionId},
@@ -147,11 +150,11 @@ impl Peers {
         &self,
         to: &SessionId,
         key: &Arc<Key>,
-        headers: &HeaderMap,
+        head: &Parts,
         body: Bytes,
     ) -> Result<Forwarded, Error> {
         let timed = self.metrics.sse.forward();
-        let sent = self.send(to, key, MESSAGE, headers, body).await;
+        let sent = self.send(to, key, MESSAGE, Some(head), body).await;
         timed.ended(match &sent {
             Ok(answer) if answer.status().is_success() => Forward::Ok,
             Ok(_) => Forward::Refused,
@@ -198,7 +201,7 @@ impl Peers {
 
     async fn tell(&self, to: &SessionId, key: &Arc<Key>, now: &str) -> Result<StatusCode, Error> {
         let body = Bytes::copy_from_slice(now.as_bytes());
-        let told = self.send(to, key, WENT_ON, &HeaderMap::new(), body).await?;
+        let told = self.send(to, key, WENT_ON, None, body).await?;
         Ok(told.status())
     }
 
@@ -207,7 +210,7 @@ impl Peers {
         to: &SessionId,
         key: &Arc<Key>,
         path: &'static str,
-        headers: &HeaderMap,
+        head: Option<&Parts>,
         body: Bytes,
     ) -> Result<Response, Error> {
         let _place = self.under_way.try_acquire().map_err(|_| Error::Busy)?;
@@ -216,7 +219,7 @@ impl Peers {
             uid: to.owner.uid,
             key: key.id,
         };
-        let mut request = self.request(to, path, headers, body).map_err(|_| Error::Gone)?;
+        let mut request = self.request(to, path, head, body).map_err(|_| Error::Gone)?;
         // One that was kept may have been closed meanwhile; then nothing was sent, and a new one is made.
         while let Some(mut sender) = self.take(&target) {
             match timeout(ANSWER, sender.try_send_request(request)).await {
@@ -243,7 +246,7 @@ impl Peers {
         &self,
         to: &SessionId,
         path: &'static str,
-        headers: &HeaderMap,
+        head: Option<&Parts>,
         body: Bytes,
     ) -> Result<Request<Full<Bytes>>, axum::http::Error> {
         let mut request = Request::post(path)
@@ -252,10 +255,15 @@ impl Peers {
             .header(PRINCIPAL, hex::encode(to.principal.as_bytes()))
             .header(REPLICAS, known::write(&[self.own]))
             .body(Full::new(body))?;
+        let Some(head) = head else { return Ok(request) };
         for name in PASSED_ON {
-            if let Some(value) = headers.get(&name) {
+            if let Some(value) = head.headers.get(&name) {
                 request.headers_mut().insert(name, value.clone());
             }
+        }
+        if let Some(client) = head.extensions.get::<Client>() {
+            let client = HeaderValue::try_from(hex::encode(client.as_bytes()))?;
+            request.headers_mut().insert(CLIENT, client);
         }
         // The request that brought the message here is between its client's span and the owner's.
         otlp::inject(request.headers_mut());

@@ -18,10 +18,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
-use super::{MESSAGE, PRINCIPAL, REPLICAS, SESSION, WENT_ON, channel, known, pool::Peers};
+use super::{CLIENT, MESSAGE, PRINCIPAL, REPLICAS, SESSION, WENT_ON, channel, known, pool::Peers};
 use crate::{
     hex,
-    http::{body, principal::Principal, refusal::Refusal, request_id},
+    http::{body, client::Client, principal::Principal, refusal::Refusal, request_id},
     mcp::Serves,
     transport::sse::{Delivered, Sse, session_id::SessionKey},
 };
@@ -129,7 +129,13 @@ async fn answer<H: Serves>(sse: &Sse<H>, request: Request<Body>) -> Response {
     let Some((session, principal)) = meant(&request) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let (head, content) = request.into_parts();
+    let client = client(&request);
+    let (mut head, content) = request.into_parts();
+    // What the checks of the replica that passes it on have found; here there are none.
+    head.extensions.insert(principal);
+    if let Some(client) = client {
+        head.extensions.insert(client);
+    }
     let content = match body::read(&head.headers, content).await {
         Ok(content) => content,
         Err(error) => return Refusal::from(error).into(),
@@ -167,9 +173,15 @@ fn acquaint(peers: &Peers, request: &Request<Incoming>) -> Option<HeaderValue> {
 }
 
 fn meant(request: &Request<Body>) -> Option<(SessionKey, Principal)> {
-    let bytes = |name: HeaderName| {
-        let text = request.headers().get(name)?.to_str().ok()?;
-        <[u8; 16]>::try_from(hex::decode(text)?).ok()
-    };
-    Some((bytes(SESSION)?, Principal::from_bytes(bytes(PRINCIPAL)?)))
+    let principal = Principal::from_bytes(bytes(request, PRINCIPAL)?);
+    Some((bytes(request, SESSION)?, principal))
+}
+
+fn client(request: &Request<Body>) -> Option<Client> {
+    bytes(request, CLIENT).map(Client::from_bytes)
+}
+
+fn bytes<const N: usize>(request: &Request<Body>, name: HeaderName) -> Option<[u8; N]> {
+    let text = request.headers().get(name)?.to_str().ok()?;
+    hex::decode(text)?.try_into().ok()
 }

@@ -10,6 +10,7 @@ use crate::{
     audit::{self, Audit},
     config::{Settings, Transport},
     jobs::Jobs,
+    limits::Limits,
     mcp::{Eras, Handler, conversation::OnlyClient},
     metrics::Metrics,
     saved::Saved,
@@ -50,13 +51,15 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     let jobs = Jobs::new(&settings.jobs, metrics.clone());
     let audit = Audit::open(&settings.telemetry.audit, metrics.clone())?;
     audit.follow_hangups(shutdown.soft())?;
+    let limits = Limits::stdio(&settings.limits, metrics.clone());
     let soft = shutdown.soft();
     let saved = Saved::offered(&settings, Transport::Stdio, soft.clone());
     let client = Arc::new(OnlyClient::default());
     let handler = Handler::new(&settings.names, jobs, saved, metrics)
         .serving(Eras::All)
         .serving_only(Arc::clone(&client) as _)
-        .auditing(audit);
+        .auditing(audit)
+        .limiting(&limits);
     tracing::info!("speaking MCP on stdin and stdout");
     // Not with the signal's own token: rmcp would answer the calls that this ends, to a client that has left. It closes
     // stdin, waits two seconds or so, sends SIGTERM, and may take an answer then for a fault of its own.

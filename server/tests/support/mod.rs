@@ -1,10 +1,12 @@
 //! A server of one's own, and clients for it.
 
+pub(crate) mod issuer;
 pub(crate) mod modern;
 mod process;
 pub(crate) mod raw;
 mod replicas;
 mod sse;
+pub(crate) mod store;
 
 use std::{
     net::SocketAddr,

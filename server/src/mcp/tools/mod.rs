@@ -84,6 +84,12 @@ impl Tools {
         self.0.iter().find(|tool| tool.name() == name).map(|tool| &**tool)
     }
 
+    /// What they are called.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.iter().map(|tool| tool.name()).collect()
+    }
+
     /// What clients are told, always in the same order.
     #[must_use]
     pub fn definitions(&self) -> Vec<Definition> {

@@ -222,7 +222,7 @@ impl<H: Serves> Sse<H> {
                     Delivered::WentOn(now) => now,
                 },
                 (Place::There(id, key), Some(peers)) => {
-                    match peers.forward(&id, &key, &head.headers, body.clone()).await {
+                    match peers.forward(&id, &key, &head, body.clone()).await {
                         Ok(Forwarded::Answer(response)) => return response,
                         Ok(Forwarded::WentOn(now)) => now.into(),
                         // Its client may be on the way to another replica.
