@@ -40,7 +40,7 @@ def program(library: Library, installed: Path, node: str, work: Path) -> list[st
     """The command that runs a library's program. Node.js finds modules beside the program only."""
     if library.program.endswith(".py"):
         return [str(installed / library.installed / "bin" / "python"), "-B", str(HERE / "python" / library.program)]
-    for name in ("script.mjs", library.program):
+    for name in ("expect.mjs", "saved.mjs", "script.mjs", library.program):
         shutil.copy(HERE / "typescript" / name, work / name)
     (work / "node_modules").symlink_to(installed / library.installed / "node_modules")
     return [node, str(work / library.program)]
