@@ -87,8 +87,8 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     }
 }
 
-/// Standard input, which tells the client's end: rmcp waits five seconds then for all that is not answered yet, and what
-/// waits for the client is never.
+/// Standard input, which tells the client's end: rmcp waits five seconds then for all that is not answered yet, and
+/// what waits for the client never will be.
 #[derive(Debug)]
 struct Input<R> {
     stdin: R,
