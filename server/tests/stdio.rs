@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     cancellation::{slow_provider, until_called},
-    support::{DEADLINE, initialize, notification, request, search},
+    support::{DEADLINE, initialize, modern, notification, request, search},
 };
 
 /// The server as a child process.
@@ -65,13 +65,20 @@ impl Process {
 
     /// The next line, which must be JSON-RPC.
     async fn line(&mut self) -> Option<Value> {
-        let line = tokio::time::timeout(DEADLINE, self.stdout.next_line())
-            .await
-            .expect("in time")
-            .expect("text")?;
-        let message: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
-        assert_eq!(message["jsonrpc"], "2.0", "{line}");
-        Some(message)
+        next_line(&mut self.stdout).await
+    }
+
+    /// Closes stdin, and reads what comes until the process ends, which must be well.
+    async fn close(mut self) -> Vec<Value> {
+        self.stdin.shutdown().await.expect("closed");
+        drop(self.stdin);
+        let (mut child, mut stdout) = (self.child, self.stdout);
+        let mut messages = Vec::new();
+        while let Some(message) = next_line(&mut stdout).await {
+            messages.push(message);
+        }
+        assert!(ended(&mut child).await.success());
+        messages
     }
 
     fn terminate(&self) {
@@ -81,11 +88,25 @@ impl Process {
     }
 
     async fn ended(&mut self) -> ExitStatus {
-        tokio::time::timeout(DEADLINE, self.child.wait())
-            .await
-            .expect("ends")
-            .expect("a status")
+        ended(&mut self.child).await
     }
+}
+
+async fn next_line(stdout: &mut Lines<BufReader<ChildStdout>>) -> Option<Value> {
+    let line = tokio::time::timeout(DEADLINE, stdout.next_line())
+        .await
+        .expect("in time")
+        .expect("text")?;
+    let message: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+    assert_eq!(message["jsonrpc"], "2.0", "{line}");
+    Some(message)
+}
+
+async fn ended(child: &mut Child) -> ExitStatus {
+    tokio::time::timeout(DEADLINE, child.wait())
+        .await
+        .expect("ends")
+        .expect("a status")
 }
 
 /// Opens the conversation, searches, and closes stdin: every line of stdout is JSON-RPC.
@@ -115,15 +136,7 @@ async fn converse(arguments: &[&str]) {
         .expect("written");
     process.send(&request(3, "ping", json!({}))).await;
     assert_eq!(process.line().await.expect("an answer")["id"], 3);
-    drop(process.stdin);
-    while let Ok(Some(line)) = process.stdout.next_line().await {
-        assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
-    }
-    let status = tokio::time::timeout(DEADLINE, process.child.wait())
-        .await
-        .expect("ends")
-        .expect("a status");
-    assert!(status.success());
+    assert_eq!(process.close().await, Vec::<Value>::new());
 }
 
 #[tokio::test]
@@ -155,13 +168,7 @@ async fn clients_of_2026_07_28_need_no_handshake() {
 
 #[tokio::test]
 async fn a_client_that_says_nothing_is_no_error() {
-    let mut process = start(&["stdio"]);
-    drop(process.stdin);
-    let status = tokio::time::timeout(DEADLINE, process.child.wait())
-        .await
-        .expect("ends")
-        .expect("a status");
-    assert!(status.success());
+    assert_eq!(start(&["stdio"]).close().await, Vec::<Value>::new());
 }
 
 /// Clients that look what a server speaks start it, ask, and end it before they open a conversation.
@@ -172,6 +179,55 @@ async fn a_server_that_is_told_to_end_before_the_conversation_opens_ends_well() 
     assert_eq!(process.line().await.expect("an answer")["id"], 1);
     process.terminate();
     assert!(process.ended().await.success());
+}
+
+/// A subscription has no end of its own: rmcp would wait for it for five seconds, and cut it off. Here it has a result.
+#[tokio::test]
+async fn a_subscription_ends_when_stdin_does() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let root = folder.path().to_str().expect("text");
+    let mut process = Process::start(&["stdio"], &[("IAM_DATA_ROOT", root)]);
+    let filter = json!({ "notifications": { "resourcesListChanged": true } });
+    process
+        .send(&modern::message("subscriptions/listen", filter, &json!({})))
+        .await;
+    let method = "notifications/subscriptions/acknowledged";
+    assert_eq!(process.next().await["method"], method);
+    let rest = process.close().await;
+    assert_eq!(rest.len(), 1, "{rest:?}");
+    assert_eq!(
+        (&rest[0]["id"], &rest[0]["result"]["resultType"]),
+        (&json!(1), &json!("complete"))
+    );
+}
+
+/// Neither is there anybody left to ask.
+#[tokio::test]
+async fn a_question_ends_when_stdin_does() {
+    let mut process = start(&["stdio"]);
+    let mut opening = initialize(1, "2025-11-25");
+    opening["params"]["capabilities"] = json!({ "elicitation": {} });
+    process.ask(&opening).await;
+    process.send(&search(2, json!({ "num_jobs": 1 }))).await;
+    assert_eq!(process.next().await["method"], "elicitation/create");
+    let rest = process.close().await;
+    assert_eq!(rest.len(), 1, "{rest:?}");
+    let text = rest[0]["result"]["content"][0]["text"].as_str();
+    assert!(
+        text.is_some_and(|text| text.contains("did not answer")),
+        "{rest:?}"
+    );
+}
+
+/// Somebody who pipes a few messages in has the answers all the same.
+#[tokio::test]
+async fn a_call_is_answered_although_stdin_has_ended() {
+    let mut process = start(&["stdio"]);
+    process.ask(&initialize(1, "2025-11-25")).await;
+    process.send(&search(2, json!({ "role": "chef" }))).await;
+    let rest = process.close().await;
+    assert_eq!(rest.len(), 1, "{rest:?}");
+    assert_eq!(rest[0]["result"]["structuredContent"]["jobs"][0]["title"], "Chef");
 }
 
 /// Nobody reads the answer to a call whose client closed stdin and then sent SIGTERM; Python's library fails at one.

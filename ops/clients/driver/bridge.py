@@ -21,8 +21,12 @@ MESSAGES: list[dict[str, Any]] = [
     {"id": 2, "method": "tools/list"},
     {"id": 3, "method": "tools/call", "params": {"name": "search_jobs", "arguments": {"role": "rust engineer"}}},
     {"id": 4, "method": "ping"},
+    {"id": 5, "method": "resources/list"},
+    {"id": 6, "method": "completion/complete", "params": {
+        "ref": {"type": "ref/prompt", "name": "analyze_job_market"}, "argument": {"name": "country", "value": "germ"}}},
 ]
-ANSWERS = {"connect": (1, '"iam-mcp-server"'), "tools": (2, '"search_jobs"'), "call": (3, "rust engineer 0"), "ping": (4, '"result"')}
+ANSWERS = {"connect": (1, '"iam-mcp-server"'), "tools": (2, '"search_jobs"'), "call": (3, "rust engineer 0"), "ping": (4, '"result"'),
+           "resources": (5, '"ui://iam-mcp-server/job-cards.html"'), "completion": (6, '"Germany"')}
 
 
 def converse(command: list[str], home: Path) -> list[str]:

@@ -33,7 +33,8 @@ LIBRARIES = (
             probes=("auto", "pinned")),
 )
 
-FULL = ("connect", "tools", "call", "call_query", "tool_error", "protocol_error", "prompts", "prompt", "concurrent")
+FULL = ("connect", "tools", "call", "call_query", "tool_error", "protocol_error", "prompts", "prompt", "concurrent",
+        "get_job", "saved_jobs", "resources", "completion", "progress", "elicitation")
 
 
 def checks(case: dict[str, Any], library: Library) -> tuple[str, ...]:
@@ -43,9 +44,11 @@ def checks(case: dict[str, Any], library: Library) -> tuple[str, ...]:
     if case["script"] == "short":
         return ("connect", "tools", "call", "close")
     more = ("ping",) if case["version"] < "2026" else ()
+    # Before 2026-07-28 there is no stream on /mcp.
+    more += () if case["transport"] == "http" and case["version"] < "2026" else ("subscription",)
     if case["transport"] != "http" or case["era"] in library.cancels:
         more += ("cancel",)
-    return (*FULL, *more, "close", "leave")
+    return (*FULL, *more, "close", "unasked", "leave")
 
 
 def cases(library: Library, url: str, command: list[str], provider: str) -> list[dict[str, Any]]:

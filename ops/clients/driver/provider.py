@@ -11,7 +11,14 @@ HELD_SECONDS = 120
 PAGE = 10
 
 
-def postings(query: str) -> list[dict[str, object]]:
+def posting(job_id: str) -> list[dict[str, object]]:
+    """One of them, by its id."""
+    query, _, number = job_id.rpartition("-")
+    found = postings(query, int(number) // PAGE + 1) if number.isdigit() else []
+    return [one for one in found if one["job_id"] == job_id]
+
+
+def postings(query: str, page: int) -> list[dict[str, object]]:
     role, _, place = query.partition(" in ")
     return [
         {
@@ -23,7 +30,7 @@ def postings(query: str) -> list[dict[str, object]]:
             "job_apply_link": f"https://example.com/apply/{number}",
             "job_publisher": "LinkedIn",
         }
-        for number in range(PAGE)
+        for number in range(PAGE * (page - 1), PAGE * page)
     ]
 
 
@@ -52,10 +59,13 @@ class Handler(BaseHTTPRequestHandler):
         if address.path.startswith("/state/"):
             token = address.path.removeprefix("/state/")
             return self.answer({"state": self.server.states.get(token, "unknown")})
-        query = parse_qs(address.query).get("query", [""])[0]
+        asked = {name: values[0] for name, values in parse_qs(address.query).items()}
+        if address.path == "/job-details":
+            return self.answer({"status": "OK", "data": posting(asked["job_id"])})
+        query = asked["query"]
         if query.startswith("slow "):
             return self.hold(query.split()[1])
-        return self.answer({"status": "OK", "data": postings(query)})
+        return self.answer({"status": "OK", "data": postings(query, int(asked["page"]))})
 
     def hold(self, token: str) -> None:
         """Until whoever asked hangs up."""

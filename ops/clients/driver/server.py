@@ -35,9 +35,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def environment(provider: str) -> dict[str, str]:
-    """A key, so that calls go to the job board of the tests, and a log of what is wrong only."""
-    return {"RAPIDAPI_BASE_URL": provider, "RAPIDAPI_KEY": "key-of-the-tests", "LOG_LEVEL": "WARNING"}
+def environment(provider: str, work: Path) -> dict[str, str]:
+    """A key, so that calls go to the job board of the tests, a place for saved jobs, and a log of what is wrong only."""
+    return {"RAPIDAPI_BASE_URL": provider, "RAPIDAPI_KEY": "key-of-the-tests", "LOG_LEVEL": "WARNING", "IAM_DATA_ROOT": str(work / "data")}
 
 
 def complaints(log: Path) -> list[str]:
@@ -58,7 +58,7 @@ class Http:
     def __init__(self, binary: Path, provider: str, work: Path) -> None:
         self.log = work / "server.log"
         self.admin = f"http://127.0.0.1:{free_port()}"
-        settings = environment(provider) | {
+        settings = environment(provider, work) | {
             "PORT": "0", "ADMIN_PORT": self.admin.rpartition(":")[2], "BASE_PATH": BASE_PATH,
             # All clients have one address here.
             "RATE_LIMIT": "0",
@@ -108,7 +108,7 @@ class Stdio:
         self.run = work
         self.run.mkdir()
         self.command = [str(self.run / "iam-mcp-server")]
-        words = " ".join(f"{name}={value}" for name, value in environment(provider).items())
+        words = " ".join(f"{name}={value}" for name, value in environment(provider, work).items())
         wrapper = Path(self.command[0])
         wrapper.write_text(WRAPPER.format(run=self.run, environment=words, binary=binary))
         wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)

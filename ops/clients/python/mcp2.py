@@ -1,17 +1,26 @@
 """The steps with mcp 2.x: one Client for every transport and both eras."""
 
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from mcp import Client, MCPDeprecationWarning, MCPError, StdioServerParameters
 from mcp.client.sse import sse_client
-from mcp_types import TextContent
+from mcp.client.subscriptions import ResourceUpdated
+from mcp_types import (
+    ElicitResult,
+    PromptReference,
+    ResourceTemplateReference,
+    ResourceUpdatedNotification,
+    TextContent,
+)
 
 import script
+from expect import Answer
+from saved import Updates
 
-# ping is deprecated for 2026-07-28; the steps use it before that only.
+# ping and resources/subscribe are deprecated for 2026-07-28; the steps use them before that only.
 warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
 
 
@@ -25,8 +34,8 @@ def server(case: dict[str, Any]) -> Any:
 class Connection:
     error = MCPError
 
-    def __init__(self, client: Client, case: dict[str, Any]) -> None:
-        self.client = client
+    def __init__(self, client: Client, updates: Updates, case: dict[str, Any]) -> None:
+        self.client, self.updates = client, updates
         # For the older era it sends a notification, which a stateless server cannot match with a request; for the newer
         # one it closes the answer's stream.
         self.cancels = case["transport"] != "http" or case["version"] >= "2026"
@@ -40,10 +49,10 @@ class Connection:
     async def tools(self) -> list[dict[str, Any]]:
         return [tool.model_dump(by_alias=True) for tool in (await self.client.list_tools()).tools]
 
-    async def call(self, name: str, arguments: dict[str, Any]) -> script.Answer:
-        result = await self.client.call_tool(name, arguments)
+    async def call(self, name: str, arguments: dict[str, Any], progress: script.Progress | None = None) -> Answer:
+        result = await self.client.call_tool(name, arguments, progress_callback=progress)
         text = "".join(block.text for block in result.content if isinstance(block, TextContent))
-        return script.Answer(result.is_error, text, result.structured_content)
+        return Answer(result.is_error, text, result.structured_content)
 
     async def prompts(self) -> list[str]:
         return [prompt.name for prompt in (await self.client.list_prompts()).prompts]
@@ -55,12 +64,53 @@ class Connection:
     async def ping(self) -> None:
         await self.client.send_ping()
 
+    async def resources(self) -> list[str]:
+        return [resource.uri for resource in (await self.client.list_resources()).resources]
+
+    async def templates(self) -> list[str]:
+        return [template.uri_template for template in (await self.client.list_resource_templates()).resource_templates]
+
+    async def read(self, uri: str) -> str:
+        return (await self.client.read_resource(uri)).contents[0].text
+
+    @asynccontextmanager
+    async def subscribed(self, uri: str) -> AsyncIterator[Awaitable[None]]:
+        if self.version() >= "2026":
+            async with self.client.listen(resource_subscriptions=[uri]) as subscription:
+                yield self.listen(subscription, uri)
+            return
+        await self.client.subscribe_resource(uri)
+        yield self.updates.of(uri)
+        await self.client.unsubscribe_resource(uri)
+
+    @staticmethod
+    async def listen(subscription: Any, uri: str) -> None:
+        async for event in subscription:
+            if isinstance(event, ResourceUpdated) and event.uri == uri:
+                return
+        raise AssertionError("the subscription ended")
+
+    async def complete(self, of: str, argument: str, typed: str) -> list[str]:
+        reference = (ResourceTemplateReference(type="ref/resource", uri=of) if "://" in of
+                     else PromptReference(type="ref/prompt", name=of))
+        return (await self.client.complete(reference, {"name": argument, "value": typed})).completion.values
+
 
 @asynccontextmanager
 async def connect(case: dict[str, Any]) -> AsyncIterator[Connection]:
     mode = "2026-07-28" if case["era"] == "pinned" else case["era"]
-    async with Client(server(case), mode=mode) as client:
-        yield Connection(client, case)
+    updates = Updates()
+
+    async def hear(message: Any) -> None:
+        if isinstance(message, ResourceUpdatedNotification):
+            updates.hear(message.params.uri)
+
+    async def ask(_: Any, question: Any) -> ElicitResult:
+        return ElicitResult(action="accept", content={"role": case["answer"]})
+
+    asks = ask if "answer" in case else None
+    async with Client(server(case), mode=mode, elicitation_callback=asks, message_handler=hear) as client:
+        yield Connection(client, updates, case)
 
 
 if __name__ == "__main__":

@@ -13,25 +13,23 @@ import urllib.request
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-# A machine under load may need it; a healthy server never does.
-DEADLINE = 60.0
+from expect import DEADLINE, Answer, expect, of_role
+from saved import SavedSteps
+
 CONCURRENT = 10
+PAGES = 2
+# What a person answers who is asked for a role.
+ANSWER = "glass blower"
+TOOLS = ["search_jobs", "get_job", "save_jobs", "list_saved_jobs", "remove_saved_jobs"]
 
-
-@dataclass(frozen=True)
-class Answer:
-    """A tool's answer."""
-
-    failed: bool
-    text: str
-    structured: dict[str, Any] | None
+Progress = Callable[[float, float | None, str | None], Awaitable[None]]
 
 
 class Connection(Protocol):
-    """What the steps need of a library. Errors of the protocol are raised as `Connection.error`."""
+    """What the steps need of a library. Errors of the protocol are raised as `Connection.error`. It asks a person where the
+    case has an "answer", and gives that."""
 
     error: type[Exception]
     # Whether the library tells the server that nobody waits for a call any more, when its caller gives up.
@@ -40,18 +38,18 @@ class Connection(Protocol):
     def version(self) -> str: ...
     def server_name(self) -> str | None: ...
     async def tools(self) -> list[dict[str, Any]]: ...
-    async def call(self, name: str, arguments: dict[str, Any]) -> Answer: ...
+    async def call(self, name: str, arguments: dict[str, Any], progress: Progress | None = None) -> Answer: ...
     async def prompts(self) -> list[str]: ...
     async def prompt(self, name: str, arguments: dict[str, str]) -> str: ...
     async def ping(self) -> None: ...
+    async def resources(self) -> list[str]: ...
+    async def templates(self) -> list[str]: ...
+    async def read(self, uri: str) -> str: ...
+    def subscribed(self, uri: str) -> AbstractAsyncContextManager[Awaitable[None]]: ...
+    async def complete(self, of: str, argument: str, typed: str) -> list[str]: ...
 
 
 Connect = Callable[[dict[str, Any]], AbstractAsyncContextManager[Any]]
-
-
-def expect(condition: object, why: object) -> None:
-    if not condition:
-        raise AssertionError(f"{why}"[:600])
 
 
 async def asked(url: str) -> dict[str, Any]:
@@ -71,15 +69,7 @@ async def until(state: str, url: str) -> None:
         await asyncio.sleep(0.05)
 
 
-def of_role(answer: Answer, role: str) -> None:
-    expect(not answer.failed, answer.text)
-    expect(role in answer.text, answer.text)
-    expect(answer.structured, "no structured content")
-    jobs = (answer.structured or {})["jobs"]
-    expect(jobs and all(role in job["title"] for job in jobs), jobs)
-
-
-class Script:
+class Script(SavedSteps):
     """The steps, on one connection."""
 
     def __init__(self, connection: Any, case: dict[str, Any]) -> None:
@@ -92,7 +82,8 @@ class Script:
 
     async def tools(self) -> None:
         found = {tool["name"]: tool for tool in await self.on.tools()}
-        expect("search_jobs" in found, list(found))
+        expect(list(found) == TOOLS, list(found))
+        expect(all(tool["outputSchema"] and tool["annotations"] for tool in found.values()), found)
         takes, gives = found["search_jobs"]["inputSchema"], found["search_jobs"]["outputSchema"]
         for name in ("role", "city", "country", "platform", "num_jobs", "query", "location", "num_pages"):
             expect(name in takes["properties"], takes)
@@ -138,6 +129,35 @@ class Script:
         for role, answer in zip(roles, answers, strict=True):
             of_role(answer, role)
 
+    async def progress(self) -> None:
+        """Of a search through several pages. What comes late is left out, but for the last."""
+        told: list[tuple[float, float | None]] = []
+        last = asyncio.Event()
+
+        async def tell(done: float, total: float | None, _: str | None) -> None:
+            told.append((done, total))
+            if done == PAGES:
+                last.set()
+
+        role = f"paged {uuid.uuid4().hex}"
+        answer = await self.on.call("search_jobs", {"role": role, "num_pages": PAGES, "num_jobs": 20}, tell)
+        of_role(answer, role)
+        await last.wait()
+        expect(told == sorted(set(told)) and all(total == PAGES for _, total in told), told)
+
+    async def elicitation(self) -> None:
+        """A person is asked for the role that a search lacks, where there is a way back."""
+        answer = await self.on.call("search_jobs", {"num_jobs": 1})
+        if self.case["transport"] == "http" and self.case["version"] < "2026":
+            expect(answer.failed and "role is missing" in answer.text, answer)
+        else:
+            of_role(answer, ANSWER)
+
+    async def unasked(self) -> None:
+        """Of a client that cannot ask."""
+        answer = await self.on.call("search_jobs", {"num_jobs": 1})
+        expect(answer.failed and "role is missing" in answer.text, answer)
+
     async def cancel(self) -> None:
         """Whoever gives a call up ends the work for it, and the conversation goes on."""
         role, state = self.slow()
@@ -154,7 +174,8 @@ class Script:
         return role, f"{self.case['provider']}/state/{role.split()[1]}"
 
 
-FULL = ("connect", "tools", "call", "call_query", "tool_error", "protocol_error", "prompts", "prompt", "concurrent")
+FULL = ("connect", "tools", "call", "call_query", "tool_error", "protocol_error", "prompts", "prompt", "concurrent",
+        "get_job", "saved_jobs", "resources", "completion", "progress", "elicitation")
 SHORT = ("connect", "tools", "call")
 
 
@@ -162,6 +183,8 @@ def steps(connection: Any, case: dict[str, Any]) -> tuple[str, ...]:
     if case["script"] == "short":
         return SHORT
     more = () if case["version"] >= "2026" else ("ping",)  # 2026-07-28 has none
+    # Before that there is no stream on /mcp.
+    more += () if case["transport"] == "http" and case["version"] < "2026" else ("subscription",)
     return FULL + more + (("cancel",) if connection.cancels else ())
 
 
@@ -187,7 +210,9 @@ async def leave(connect: Connect, case: dict[str, Any]) -> None:
     if "command" in case:
         case = case | {"command": [*case["command"], "leave"]}
     async with connect(case) as connection:
-        role, state = Script(connection, case).slow()
+        script = Script(connection, case)
+        await check(case, "unasked", script.unasked)
+        role, state = script.slow()
         call = asyncio.create_task(connection.call("search_jobs", {"role": role}))
         await until("waiting", state)
         call.add_done_callback(lambda done: done.cancelled() or done.exception())  # however it ends
@@ -197,7 +222,7 @@ async def leave(connect: Connect, case: dict[str, Any]) -> None:
 async def go_through(connect: Connect, case: dict[str, Any]) -> None:
     if case["script"] == "refused":
         return await check(case, "refused", lambda: refused(connect, case))
-    async with connect(case) as connection:
+    async with connect(case | {"answer": ANSWER} if case["script"] == "full" else case) as connection:
         script = Script(connection, case)
         for name in steps(connection, case):
             await check(case, name, getattr(script, name))
@@ -223,5 +248,3 @@ def main(connect: Connect) -> None:
             asyncio.run(asyncio.wait_for(go_through(connect, case), 5 * DEADLINE))
         except BaseException as error:  # noqa: BLE001: whatever is raised is told
             say(case, "close", error)
-
-

@@ -3,27 +3,14 @@
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { deadline, expect, ofRole } from './expect.mjs';
+import { savedSteps } from './saved.mjs';
 
-// A machine under load may need it; a healthy server never does.
-export const deadline = 60_000;
 const concurrent = 10;
-
-export function expect(condition, why) {
-  if (!condition) throw new Error(String(typeof why === 'string' ? why : JSON.stringify(why)).slice(0, 600));
-}
-
-// What a program's `call` gives back.
-export function answerOf(result) {
-  const text = result.content.filter(block => block.type === 'text').map(block => block.text).join('');
-  return { failed: result.isError === true, text, structured: result.structuredContent };
-}
-
-function ofRole(answer, role) {
-  expect(!answer.failed, answer.text);
-  expect(answer.text.includes(role), answer.text);
-  const jobs = answer.structured?.jobs ?? [];
-  expect(jobs.length > 0 && jobs.every(job => job.title.includes(role)), answer.structured);
-}
+const pages = 2;
+// What a person answers who is asked for a role.
+const answer = 'glass blower';
+const tools = ['search_jobs', 'get_job', 'save_jobs', 'list_saved_jobs', 'remove_saved_jobs'];
 
 // Until the job board (driver/provider.py) says so of a search.
 async function until(state, url) {
@@ -43,14 +30,18 @@ function slow(given) {
 }
 
 const script = {
+  ...savedSteps,
+
   async connect(on, given) {
     expect(on.version() === given.version, `negotiated ${on.version()}, not ${given.version}`);
     expect(on.serverName() === 'iam-mcp-server', on.serverName());
   },
 
   async tools(on) {
-    const tool = (await on.tools()).find(tool => tool.name === 'search_jobs');
-    expect(tool, 'no search_jobs');
+    const found = await on.tools();
+    expect(found.map(tool => tool.name).join() === tools.join(), found);
+    expect(found.every(tool => tool.outputSchema && tool.annotations), found);
+    const tool = found[0];
     for (const name of ['role', 'city', 'country', 'platform', 'num_jobs', 'query', 'location', 'num_pages']) {
       expect(name in tool.inputSchema.properties, tool.inputSchema);
     }
@@ -97,6 +88,33 @@ const script = {
     answers.forEach((answer, number) => ofRole(answer, roles[number]));
   },
 
+  // Of a search through several pages. What comes late is left out, but for the last.
+  async progress(on) {
+    const told = [];
+    let last;
+    const heard = new Promise(resolve => { last = resolve; });
+    const tell = ({ progress, total }) => {
+      told.push([progress, total]);
+      if (progress === pages) last();
+    };
+    const role = `paged ${randomUUID().replaceAll('-', '')}`;
+    ofRole(await on.call('search_jobs', { role, num_pages: pages, num_jobs: 20 }, undefined, tell), role);
+    await heard;
+    expect(told.every(([done, total], n) => total === pages && (n === 0 || done > told[n - 1][0])), told);
+  },
+
+  // A person is asked for the role that a search lacks, where there is a way back.
+  async elicitation(on, given) {
+    if (given.transport === 'http' && given.version < '2026') return this.unasked(on);
+    ofRole(await on.call('search_jobs', { num_jobs: 1 }), answer);
+  },
+
+  // Of a client that cannot ask.
+  async unasked(on) {
+    const answer = await on.call('search_jobs', { num_jobs: 1 });
+    expect(answer.failed && answer.text.includes('role is missing'), answer);
+  },
+
   // Whoever gives a call up ends the work for it, and the conversation goes on.
   async cancel(on, given) {
     const { role, state } = slow(given);
@@ -110,12 +128,15 @@ const script = {
   },
 };
 
-const full = ['connect', 'tools', 'call', 'call_query', 'tool_error', 'protocol_error', 'prompts', 'prompt', 'concurrent'];
+const full = ['connect', 'tools', 'call', 'call_query', 'tool_error', 'protocol_error', 'prompts', 'prompt', 'concurrent',
+  'get_job', 'saved_jobs', 'resources', 'completion', 'progress', 'elicitation'];
 const short = ['connect', 'tools', 'call'];
 
 function steps(on, given) {
   if (given.script === 'short') return short;
   const more = given.version >= '2026' ? [] : ['ping']; // 2026-07-28 has none
+  // Before that there is no stream on /mcp.
+  if (given.transport !== 'http' || given.version >= '2026') more.push('subscription');
   return [...full, ...more, ...(on.cancels ? ['cancel'] : [])];
 }
 
@@ -123,6 +144,7 @@ function steps(on, given) {
 async function leave(connect, given) {
   if (given.command) given = { ...given, command: [...given.command, 'leave'] };
   const on = await connect(given);
+  await check(given, 'unasked', () => script.unasked(on));
   const { role, state } = slow(given);
   const call = on.call('search_jobs', { role }).catch(error => error);
   await until('waiting', state);
@@ -159,7 +181,7 @@ async function goThrough(connect, given) {
   if (given.script === 'refused') return check(given, 'refused', () => refused(connect, given));
   let on;
   const opened = async () => {
-    on = await connect(given);
+    on = await connect(given.script === 'full' ? { ...given, answer } : given);
     await script.connect(on, given);
   };
   if (!(await check(given, 'connect', opened))) return on?.close();

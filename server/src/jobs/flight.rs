@@ -64,16 +64,23 @@ where
         start: impl FnOnce(Pages) -> BoxFuture<'static, V>,
     ) -> (V, bool) {
         let (mut work, mut pages, joined) = self.board(key, start);
-        loop {
+        let mut told = (0, 0);
+        let value = loop {
             tokio::select! {
                 biased;
-                value = &mut work => return (value, joined),
+                value = &mut work => break value,
                 Ok(()) = pages.changed() => {
-                    let (done, total) = *pages.borrow_and_update();
-                    progress.pages(done, total);
+                    told = *pages.borrow_and_update();
+                    progress.pages(told.0, told.1);
                 }
             }
+        };
+        // With the last page the work is done, too.
+        let last = *pages.borrow();
+        if last != told {
+            progress.pages(last.0, last.1);
         }
+        (value, joined)
     }
 
     fn board(
@@ -157,7 +164,9 @@ mod tests {
             begun.fetch_add(1, Ordering::Relaxed);
             async move {
                 pages.pages(1, 2);
-                receiver.await.ok()
+                let value = receiver.await.ok();
+                pages.pages(2, 2);
+                value
             }
             .boxed()
         };
@@ -186,6 +195,7 @@ mod tests {
         assert_eq!(heard.0.load(Ordering::Relaxed), 1);
         done.send(7).expect("waited for");
         assert_eq!(join(first, second).await, ((Some(7), false), (Some(7), true)));
+        assert_eq!(heard.0.load(Ordering::Relaxed), 2, "of the last page too");
         assert_eq!(begun.load(Ordering::Relaxed), 1);
         assert!(flights.0.lock().is_empty());
     }

@@ -276,6 +276,7 @@ impl ServerHandler for Handler {
             answers: request.input_responses,
             principal,
             context: &context,
+            only: self.only.as_deref(),
         };
         // Cancelled by `notifications/cancelled`, by a closed response stream, or by the end of a session:
         // dropping the call here stops whatever it waits for.
@@ -393,7 +394,13 @@ impl ServerHandler for Handler {
             return Ok(());
         };
         let principal = principal(subscription.request_context());
-        subscriptions::listen(saved, principal, subscription).await
+        // Elsewhere the subscription's own end says so.
+        let gone = self
+            .only
+            .as_ref()
+            .map(|client| client.ended())
+            .unwrap_or_default();
+        subscriptions::listen(saved, principal, subscription, gone).await
     }
 }
 

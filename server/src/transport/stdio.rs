@@ -1,9 +1,15 @@
 //! MCP on stdin and stdout, one message a line; logs go to stderr.
 
-use std::sync::Arc;
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use iam_mcp_runtime::shutdown::Shutdown;
 use rmcp::{service::serve_server_with_ct, transport::stdio_pipes};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -64,10 +70,10 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     // Not with the signal's own token: rmcp would answer the calls that this ends, to a client that has left. It closes
     // stdin, waits two seconds or so, sends SIGTERM, and may take an answer then for a fault of its own.
     let conversation = async {
-        let running = serve_server_with_ct(handler, stdio_pipes(), CancellationToken::new()).await?;
-        let ended = running.waiting().await;
-        client.left();
-        Ok(ended)
+        let (stdin, stdout) = stdio_pipes();
+        let stdin = Input { stdin, client };
+        let running = serve_server_with_ct(handler, (stdin, stdout), CancellationToken::new()).await?;
+        Ok(running.waiting().await)
     };
     let ended = tokio::select! {
         ended = conversation => ended,
@@ -81,5 +87,28 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
         // A client that opens and closes without a word, as some do to see whether the command exists.
         Err(rmcp::service::ServerInitializeError::ConnectionClosed(_)) => Ok(()),
         Err(error) => Err(Error::Handshake(error.to_string())),
+    }
+}
+
+/// Standard input, which tells the client's end: rmcp waits five seconds then for all that is not answered yet, and
+/// what waits for the client never will be.
+#[derive(Debug)]
+struct Input<R> {
+    stdin: R,
+    client: Arc<OnlyClient>,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Input<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (before, room) = (buf.filled().len(), buf.remaining());
+        let read = ready!(Pin::new(&mut self.stdin).poll_read(cx, buf));
+        if read.is_err() || (room > 0 && buf.filled().len() == before) {
+            self.client.left();
+        }
+        Poll::Ready(read)
     }
 }

@@ -16,6 +16,7 @@ use rmcp::{
 use serde_json::Value;
 
 use super::Call;
+use crate::mcp::conversation::Client;
 
 /// The question's name, and that of its only field.
 const ROLE: &str = "role";
@@ -85,11 +86,15 @@ pub(super) async fn ask(call: &Call<'_>) -> Asked {
     let Some(question) = question else {
         return Asked::No(Refusal::CannotAsk);
     };
-    let answered = call
+    let asking = call
         .context
         .peer
-        .create_elicitation_with_timeout(question, Some(PATIENCE))
-        .await;
+        .create_elicitation_with_timeout(question, Some(PATIENCE));
+    // Elsewhere the call is cancelled when the client leaves.
+    let gone = call.only.map(Client::ended).unwrap_or_default();
+    let Some(answered) = gone.run_until_cancelled(asking).await else {
+        return Asked::No(Refusal::Silent);
+    };
     match answered {
         Ok(answer) => read(&answer),
         Err(ServiceError::Timeout { .. }) => Asked::No(Refusal::Silent),

@@ -24,6 +24,7 @@ use rmcp::{
 };
 
 pub(crate) use self::search_answer::Answer;
+use super::conversation::Client;
 use crate::{http::principal::Principal, jobs::Jobs, saved::Saved};
 
 /// One call of a tool.
@@ -37,6 +38,8 @@ pub struct Call<'a> {
     pub principal: Principal,
     /// The request: its client, its progress token, its end.
     pub context: &'a RequestContext<RoleServer>,
+    /// The process's one and only client, where there is such.
+    pub only: Option<&'a dyn Client>,
 }
 
 /// Something a model can call.
