@@ -81,9 +81,12 @@ impl Access {
     /// # Errors
     /// Why it must not be served.
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Denied> {
-        let host = Host::of(uri, headers).ok_or(Denied::MalformedHost)?;
-        if !self.hosts.iter().any(|pattern| pattern.matches(&host)) {
-            return Err(Denied::Host);
+        let written = Host::written(uri, headers).ok_or(Denied::MalformedHost)?;
+        if !self.hosts.iter().any(|pattern| pattern.plainly_matches(written)) {
+            let host = written.parse().map_err(|_| Denied::MalformedHost)?;
+            if !self.hosts.iter().any(|pattern| pattern.matches(&host)) {
+                return Err(Denied::Host);
+            }
         }
         // Every value counts, lest a second header slip by the first.
         for origin in headers.get_all(header::ORIGIN) {

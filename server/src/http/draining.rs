@@ -1,5 +1,6 @@
 //! Sends clients elsewhere while the server drains: each answer closes its connection, and the next one that a
-//! client makes leads to a replica that stays.
+//! client makes leads to a replica that stays. And has requests measured ([`measure`](super::measure)): what every request
+//! meets is one layer, as each of axum's boxes a future and two copies of what is behind it, for each request.
 
 use axum::{
     extract::{Request, State},
@@ -8,12 +9,17 @@ use axum::{
     response::Response,
 };
 
+use super::measure::{self, Measure};
 use crate::drain::Drain;
 
 /// The layer.
-pub async fn layer(State(drain): State<Drain>, request: Request, next: Next) -> Response {
+pub async fn layer(
+    State((drain, measure)): State<(Drain, Measure)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let draining = drain.request();
-    let mut response = next.run(request).await;
+    let mut response = measure::measured(measure, request, next).await;
     // Also where it began meanwhile.
     if draining || drain.is_draining() {
         response

@@ -59,20 +59,16 @@ impl Host {
         }
     }
 
-    /// What a request says it is for: the target's authority (RFC 9112, 3.2.2), else the one `Host` header.
-    /// `None` if that is missing, doubled or no authority.
+    /// What a request says it is for, as it is written: the target's authority (RFC 9112, 3.2.2), else the one `Host`
+    /// header. `None` if that is missing or doubled.
     #[must_use]
-    pub fn of(uri: &Uri, headers: &HeaderMap) -> Option<Self> {
+    pub fn written<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
         if let Some(authority) = uri.authority() {
-            return authority.as_str().parse().ok();
+            return Some(authority.as_str());
         }
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next()?.to_str().ok()?;
-        if hosts.next().is_some() {
-            None
-        } else {
-            host.parse().ok()
-        }
+        hosts.next().is_none().then_some(host)
     }
 }
 
@@ -108,6 +104,29 @@ fn normal(name: &str) -> String {
 }
 
 impl HostPattern {
+    /// Whether `text` can be seen to match without parsing it: it is the name, perhaps with a port. Nearly every request
+    /// has it so. `false` says nothing.
+    #[must_use]
+    pub fn plainly_matches(&self, text: &str) -> bool {
+        let Self::Exactly(own) = self else {
+            return false;
+        };
+        // The colons of an IPv6 address need their brackets.
+        let Some(rest) = text
+            .strip_prefix(own.name.as_str())
+            .filter(|_| !own.name.contains(':'))
+        else {
+            return false;
+        };
+        let Some(port) = rest.strip_prefix(':') else {
+            return rest.is_empty() && own.port.is_none();
+        };
+        port.bytes().all(|byte| byte.is_ascii_digit())
+            && port
+                .parse::<u16>()
+                .is_ok_and(|port| own.port.is_none_or(|own| own == port))
+    }
+
     /// Whether `host` is meant.
     #[must_use]
     pub fn matches(&self, host: &Host) -> bool {
@@ -196,18 +215,45 @@ mod tests {
     #[test]
     fn a_requests_host_is_its_targets_or_its_only_header() {
         let mut headers = HeaderMap::new();
-        assert_eq!(Host::of(&Uri::from_static("/"), &headers), None);
+        assert_eq!(Host::written(&Uri::from_static("/"), &headers), None);
         headers.insert(header::HOST, "localhost:1".parse().expect("value"));
         assert_eq!(
-            Host::of(&Uri::from_static("/"), &headers).map(|host| host.port),
-            Some(Some(1))
+            Host::written(&Uri::from_static("/"), &headers),
+            Some("localhost:1")
         );
         let absolute = Uri::from_static("http://evil.example/");
-        assert_eq!(
-            Host::of(&absolute, &headers).map(|host| host.name),
-            Some("evil.example".to_owned())
-        );
+        assert_eq!(Host::written(&absolute, &headers), Some("evil.example"));
         headers.append(header::HOST, "other".parse().expect("value"));
-        assert_eq!(Host::of(&Uri::from_static("/"), &headers), None);
+        assert_eq!(Host::written(&Uri::from_static("/"), &headers), None);
+    }
+
+    const OWN: [&str; 6] = ["localhost", "127.0.0.1", "::1", "a.b:80", "*.b", "*"];
+
+    #[test]
+    fn what_clients_send_needs_no_parsing() {
+        let plainly = |text| OWN.map(|own| own.parse::<HostPattern>().expect(own).plainly_matches(text));
+        assert_eq!(
+            plainly("localhost:3000"),
+            [true, false, false, false, false, false]
+        );
+        assert_eq!(plainly("127.0.0.1"), [false, true, false, false, false, false]);
+        assert_eq!(plainly("a.b:80"), [false, false, false, true, false, false]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_needs_no_parsing_matches_when_parsed(
+            name in "localhost|127\\.0\\.0\\.1|::1|\\[::1\\]|a\\.b|x\\.b|[a-z@.]{0,3}",
+            port in "|:|:\\+?[0-9]{1,6}|:[0-9a]{2}|\\.|[ -~]{0,3}",
+        ) {
+            let text = [name, port].concat();
+            for own in OWN {
+                let own: HostPattern = own.parse().expect("a pattern");
+                if own.plainly_matches(&text) {
+                    let host: Host = text.parse().expect("a host");
+                    proptest::prop_assert!(own.matches(&host), "{}", text);
+                }
+            }
+        }
     }
 }

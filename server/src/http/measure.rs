@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, Request},
     http::{Method, StatusCode},
     middleware::Next,
     response::Response,
@@ -33,11 +33,14 @@ const BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 /// What nginx calls it when the client leaves before there is an answer.
 const CLIENT_GONE: u16 = 499;
 
-/// What the layer needs.
+/// What measures. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Measure {
+pub struct Measure(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     metrics: Metrics,
-    refusals: Arc<Refusals>,
+    refusals: Refusals,
 }
 
 /// How many lines about refused requests there may be, and how many there were not.
@@ -51,18 +54,16 @@ impl Measure {
     /// Counts in `metrics`.
     #[must_use]
     pub fn new(metrics: Metrics) -> Self {
-        Self {
-            metrics,
-            refusals: Arc::new(Refusals {
-                lines: RateLimiter::direct(Quota::per_second(LINES).allow_burst(BURST)),
-                untold: AtomicU64::new(0),
-            }),
-        }
+        let refusals = Refusals {
+            lines: RateLimiter::direct(Quota::per_second(LINES).allow_burst(BURST)),
+            untold: AtomicU64::new(0),
+        };
+        Self(Arc::new(Inner { metrics, refusals }))
     }
 }
 
-/// The layer. For streams, the time is that until they open.
-pub async fn layer(State(measure): State<Measure>, mut request: Request, next: Next) -> Response {
+/// Has a request answered, and measures that. For streams, the time is that until they open.
+pub async fn measured(measure: Measure, mut request: Request, next: Next) -> Response {
     let ids = Ids::take(request.headers_mut());
     let route = route(request.uri().path());
     let method = method(request.method());
@@ -78,7 +79,7 @@ pub async fn layer(State(measure): State<Measure>, mut request: Request, next: N
         peer,
         start: Instant::now(),
     };
-    measured.measure.metrics.http_in_flight.inc();
+    measured.measure.0.metrics.http_in_flight.inc();
     let mut response = next.run(request).instrument(span).await;
     measured.answered(&mut response);
     response
@@ -133,7 +134,7 @@ impl Measured {
     }
 
     fn count(&self, status: u16, cause: Option<&'static str>) {
-        let metrics = &self.measure.metrics;
+        let metrics = &self.measure.0.metrics;
         let (route, method) = (self.route, self.method);
         metrics.http_in_flight.dec();
         metrics
@@ -174,7 +175,7 @@ impl Measured {
             );
             return;
         };
-        let refusals = &self.measure.refusals;
+        let refusals = &self.measure.0.refusals;
         if !tracing::enabled!(Level::DEBUG) && refusals.lines.check().is_err() {
             refusals.untold.fetch_add(1, Ordering::Relaxed);
             return;

@@ -113,7 +113,7 @@ impl Resource {
             return Some(public.clone());
         }
         // The check of hosts has let it through.
-        let host = Host::of(request.uri(), request.headers())?;
+        let host: Host = Host::written(request.uri(), request.headers())?.parse().ok()?;
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let told = peer.and_then(|ConnectInfo(peer)| self.proxies.scheme(peer.ip(), request.headers()));
         let guessed = if is_loopback(host.name()) { "http" } else { "https" };

@@ -14,7 +14,8 @@ use axum::{
 
 use super::{
     access::{self, Access},
-    auth, cors, draining, health, measure,
+    auth, cors, draining, health,
+    measure::Measure,
     proxies::Proxies,
     rate_limit,
     refusal::{Refusal, RefusalCode},
@@ -75,10 +76,9 @@ pub fn router<H: Serves>(
         // After the check: a prober knows no name of ours, and the answer holds nothing worth guarding.
         .merge(Router::new().route("/health", get(health::get)).with_state(name))
         .layer(middleware::from_fn_with_state(
-            measure::Measure::new(metrics.clone()),
-            measure::layer,
-        ))
-        .layer(middleware::from_fn_with_state(drain, draining::layer));
+            (drain, Measure::new(metrics.clone())),
+            draining::layer,
+        ));
     match &settings.base_path {
         // Besides, not instead: an ingress may take the path off, and people forward ports past it.
         Some(base) => {

@@ -141,12 +141,24 @@ pub(crate) fn parse(arguments: &JsonObject) -> Result<Parsed, Error> {
 fn text(arguments: &JsonObject, name: &'static str) -> Result<Option<String>, Error> {
     match arguments.get(name) {
         None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if is_tidy(text) => Ok(Some(text.clone())),
         Some(Value::String(text)) => {
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
             Ok((!text.is_empty()).then_some(text))
         }
         Some(_) => Err(Error::Text(name)),
     }
+}
+
+/// Whether words are parted by one space each, and nothing is around them; not said of texts that are not ASCII.
+fn is_tidy(text: &str) -> bool {
+    let mut before = b' ';
+    let parted = text.bytes().all(|byte| {
+        let fits = byte.is_ascii_graphic() || byte == b' ' && before != b' ';
+        before = byte;
+        fits
+    });
+    parted && before != b' '
 }
 
 /// Numbers come as numbers, as `5.0`, and as text.
@@ -224,6 +236,25 @@ mod tests {
         assert_eq!(request.role, "nurse");
         assert_eq!(request.place.expect("a place").to_string(), "France");
         assert_eq!(notes.len(), 2);
+    }
+
+    #[test]
+    fn spaces_around_words_say_nothing() {
+        for (given, read) in [
+            ("rust engineer", Some("rust engineer")),
+            (" rust\t\n engineer  ", Some("rust engineer")),
+            ("rust  engineer", Some("rust engineer")),
+            ("rust engineer ", Some("rust engineer")),
+            ("caf\u{e9}\u{a0}chef", Some("caf\u{e9} chef")),
+            ("x", Some("x")),
+            (" ", None),
+            ("", None),
+        ] {
+            let Value::Object(call) = json!({ "role": given }) else {
+                panic!("an object")
+            };
+            assert_eq!(text(&call, "role"), Ok(read.map(str::to_owned)), "{given:?}");
+        }
     }
 
     #[test]
