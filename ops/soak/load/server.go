@@ -55,6 +55,8 @@ func startServer(ctx context.Context, c *config, provider string) (*server, erro
 		"RATE_LIMIT=5000",
 		// Neither may the budget be spent, and the server counts all the same.
 		"JSEARCH_BUDGET=1000000/hour",
+		// Answers come and go within the warming up, so that what grows afterwards is no cache that fills.
+		"JOB_CACHE_SECONDS=20", "JOB_CACHE_MB=4",
 	}
 	if err = s.process.Start(); err != nil {
 		return nil, err
