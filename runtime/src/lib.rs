@@ -8,3 +8,4 @@ pub mod endless;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;
+mod unread;

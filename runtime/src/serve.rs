@@ -6,7 +6,7 @@
 
 use std::{future::poll_fn, io, net::SocketAddr, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use axum::{Router, extract::ConnectInfo, http::Request};
 use futures::TryFutureExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,7 +19,10 @@ use tokio_io_timeout::TimeoutWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
-use crate::endless::{Handover, Noted, Stream};
+use crate::{
+    endless::{Handover, Noted, Stream},
+    unread::Unread,
+};
 
 /// What a connection over the cap is told.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
@@ -143,13 +146,16 @@ async fn connection(
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(options.write_timeout));
     let handover = Handover::default();
-    let taking = handover.clone();
+    let (taking, unread) = (handover.clone(), Unread::default());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        let (version, taking) = (request.version(), taking.clone());
+        let (version, taking, unread) = (request.version(), taking.clone(), unread.clone());
         app.clone()
-            .call(request.map(Body::new))
-            .map_ok(move |response| taking.take(response, version))
+            .call(unread.watch(request))
+            .and_then(async move |mut response| {
+                unread.settle(&mut response).await;
+                Ok(taking.take(response, version))
+            })
     });
     let mut served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -229,7 +235,11 @@ async fn refuse(mut stream: TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use axum::routing::get;
+    use axum::{
+        body::Body,
+        routing::{get, post},
+    };
+    use tokio::sync::Notify;
 
     use super::*;
 
@@ -265,6 +275,60 @@ mod tests {
         let mut stream = TcpStream::connect(addr).await.expect("connect");
         let answer = exchange(&mut stream, GET).await;
         assert!(answer.ends_with("127.0.0.1"), "{answer}");
+    }
+
+    /// Sends the head, and the body once it has been answered without; the answer, and whether it waited for the body.
+    async fn refused(stream: &mut TcpStream, called: &Notify, length: &str, body: &str) -> (String, bool) {
+        let head = format!("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("write");
+        called.notified().await;
+        let waiting = tokio::time::timeout(Duration::from_millis(50), stream.peek(&mut [0])).await;
+        stream.write_all(body.as_bytes()).await.expect("write");
+        let mut answer = String::new();
+        while !answer.ends_with("no") {
+            let mut some = [0; 1024];
+            let length = stream.read(&mut some).await.expect("read");
+            assert_ne!(length, 0, "closed after {answer}");
+            answer.push_str(std::str::from_utf8(&some[..length]).expect("text"));
+        }
+        (answer, waiting.is_err())
+    }
+
+    fn refusing() -> (Router, Arc<Notify>) {
+        let called = Arc::new(Notify::new());
+        let calling = Arc::clone(&called);
+        let refuse = async move || {
+            calling.notify_one();
+            "no"
+        };
+        (Router::new().route("/", post(refuse)), called)
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_request_is_answered_unread_stays() {
+        let (app, called) = refusing();
+        let (addr, _shutdown, _task) = start(app, Options::default()).await;
+        let mut stream = TcpStream::connect(addr).await.expect("connect");
+        for _ in 0..3 {
+            let (answer, waited) = refused(&mut stream, &called, "4", "body").await;
+            assert!(waited && !answer.contains("connection: close"), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn or_else_the_answer_says_that_it_closes() {
+        let (app, called) = refusing();
+        let (addr, _shutdown, _task) = start(app, Options::default()).await;
+        for (length, body) in [
+            ("4", "bod"),
+            ("10000000", "body"),
+            ("4\r\nexpect: 100-continue", ""),
+        ] {
+            let mut stream = TcpStream::connect(addr).await.expect("connect");
+            let (answer, _) = refused(&mut stream, &called, length, body).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            assert!(answer.contains("connection: close"), "{length}: {answer}");
+        }
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-# A search for "slow TOKEN" is not answered, and held for so long.
+# A search for "slow TOKEN" is not answered, and held for so long; one for "paged TOKEN" has its second page once somebody
+# asks for /go/TOKEN.
 HELD_SECONDS = 120
 PAGE = 10
 
@@ -42,8 +43,12 @@ class Provider(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.states: dict[str, str] = {}
+        self.gone_on: dict[str, threading.Event] = {}
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def going_on(self, token: str) -> threading.Event:
+        return self.gone_on.setdefault(token, threading.Event())
 
     def close(self) -> None:
         self.shutdown()
@@ -59,13 +64,19 @@ class Handler(BaseHTTPRequestHandler):
         if address.path.startswith("/state/"):
             token = address.path.removeprefix("/state/")
             return self.answer({"state": self.server.states.get(token, "unknown")})
+        if address.path.startswith("/go/"):
+            self.server.going_on(address.path.removeprefix("/go/")).set()
+            return self.answer({})
         asked = {name: values[0] for name, values in parse_qs(address.query).items()}
         if address.path == "/job-details":
             return self.answer({"status": "OK", "data": posting(asked["job_id"])})
         query = asked["query"]
         if query.startswith("slow "):
             return self.hold(query.split()[1])
-        return self.answer({"status": "OK", "data": postings(query, int(asked["page"]))})
+        page = int(asked["page"])
+        if query.startswith("paged ") and page > 1:
+            self.server.going_on(query.split()[1]).wait(HELD_SECONDS)
+        return self.answer({"status": "OK", "data": postings(query, page)})
 
     def hold(self, token: str) -> None:
         """Until whoever asked hangs up."""

@@ -19,7 +19,6 @@ from expect import DEADLINE, Answer, expect, of_role
 from saved import SavedSteps
 
 CONCURRENT = 10
-PAGES = 2
 # What a person answers who is asked for a role.
 ANSWER = "glass blower"
 TOOLS = ["search_jobs", "get_job", "save_jobs", "list_saved_jobs", "remove_saved_jobs"]
@@ -130,20 +129,18 @@ class Script(SavedSteps):
             of_role(answer, role)
 
     async def progress(self) -> None:
-        """Of a search through several pages. What comes late is left out, but for the last."""
+        """Of a search through two pages: the second comes only when word of the first has. Of the last page some libraries
+        do not tell, where the answer comes with it."""
         told: list[tuple[float, float | None]] = []
-        last = asyncio.Event()
+        token = uuid.uuid4().hex
 
         async def tell(done: float, total: float | None, _: str | None) -> None:
             told.append((done, total))
-            if done == PAGES:
-                last.set()
+            await asked(f"{self.case['provider']}/go/{token}")
 
-        role = f"paged {uuid.uuid4().hex}"
-        answer = await self.on.call("search_jobs", {"role": role, "num_pages": PAGES, "num_jobs": 20}, tell)
-        of_role(answer, role)
-        await last.wait()
-        expect(told == sorted(set(told)) and all(total == PAGES for _, total in told), told)
+        role = f"paged {token}"
+        of_role(await self.on.call("search_jobs", {"role": role, "num_pages": 2, "num_jobs": 20}, tell), role)
+        expect(told in ([(1, 2)], [(1, 2), (2, 2)]), told)
 
     async def elicitation(self) -> None:
         """A person is asked for the role that a search lacks, where there is a way back."""

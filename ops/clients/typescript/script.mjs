@@ -7,7 +7,6 @@ import { deadline, expect, ofRole } from './expect.mjs';
 import { savedSteps } from './saved.mjs';
 
 const concurrent = 10;
-const pages = 2;
 // What a person answers who is asked for a role.
 const answer = 'glass blower';
 const tools = ['search_jobs', 'get_job', 'save_jobs', 'list_saved_jobs', 'remove_saved_jobs'];
@@ -88,19 +87,20 @@ const script = {
     answers.forEach((answer, number) => ofRole(answer, roles[number]));
   },
 
-  // Of a search through several pages. What comes late is left out, but for the last.
-  async progress(on) {
+  // Of a search through two pages: the second comes only when word of the first has. Of the last page these libraries do
+  // not tell where the answer comes with it: they take notifications up a moment later than answers.
+  async progress(on, given) {
     const told = [];
-    let last;
-    const heard = new Promise(resolve => { last = resolve; });
+    const token = randomUUID().replaceAll('-', '');
+    let going;
     const tell = ({ progress, total }) => {
       told.push([progress, total]);
-      if (progress === pages) last();
+      going ??= fetch(`${given.provider}/go/${token}`);
     };
-    const role = `paged ${randomUUID().replaceAll('-', '')}`;
-    ofRole(await on.call('search_jobs', { role, num_pages: pages, num_jobs: 20 }, undefined, tell), role);
-    await heard;
-    expect(told.every(([done, total], n) => total === pages && (n === 0 || done > told[n - 1][0])), told);
+    const role = `paged ${token}`;
+    ofRole(await on.call('search_jobs', { role, num_pages: 2, num_jobs: 20 }, undefined, tell), role);
+    await going;
+    expect(['[[1,2]]', '[[1,2],[2,2]]'].includes(JSON.stringify(told)), told);
   },
 
   // A person is asked for the role that a search lacks, where there is a way back.

@@ -53,6 +53,10 @@ func startServer(ctx context.Context, c *config, provider string) (*server, erro
 		"PORT=0", fmt.Sprintf("ADMIN_PORT=%d", admin), "RAPIDAPI_BASE_URL=" + provider, "RAPIDAPI_KEY_FILE=" + s.key,
 		// All clients have one address here. The limiter works all the same.
 		"RATE_LIMIT=5000",
+		// Neither may the budget be spent, and the server counts all the same.
+		"JSEARCH_BUDGET=1000000/hour",
+		// Answers come and go within the warming up, so that what grows afterwards is no cache that fills.
+		"JOB_CACHE_SECONDS=20", "JOB_CACHE_MB=4",
 	}
 	if err = s.process.Start(); err != nil {
 		return nil, err
