@@ -39,7 +39,10 @@ fn host() -> String {
 /// Searches until JSearch is sent `key`.
 async fn sends(client: &McpClient, jsearch: &FakeJSearch, key: &str) {
     eventually(KUBELET, &format!("a search with the key {key:?}"), || async {
-        let answer = client.search("Keeper").await;
+        // Another one each time: what was found before is answered from the cache.
+        let answer = client
+            .search(&format!("Keeper {}", jiff::Timestamp::now().as_millisecond()))
+            .await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         when(
             jsearch.last_key().as_deref() == Some(key),
