@@ -42,7 +42,10 @@ def main() -> int:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     os.sched_setaffinity(0, {int(machine.LOAD_CPU)})
-    plan = Plan(rows=tuple(given.rows.split(",")))
+    plan = Plan(rows=tuple(name.strip() for name in given.rows.split(",")))
+    if unknown := set(plan.rows) - set(ROWS):
+        print(f"not a row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}", file=sys.stderr)
+        return 2
     if given.quick:
         plan = dataclasses.replace(plan, rounds=3, seconds=0.7, idle=(1000,), most_idle=0, starts=3, counted_calls=300)
     plan = dataclasses.replace(plan, **{key: value for key in ("rounds", "seconds") if (value := getattr(given, key)) is not None})

@@ -46,6 +46,10 @@ class Table(unittest.TestCase):
         cached.case = "2025-11-25, 16 connections"
         self.assertIn("≤ 4: **no**", self.line([cached, row("catalogue", ours=[41.0])], "times the cached"))
         self.assertIn("≤ 4: yes", self.line([cached, row("catalogue", ours=[40.0])], "times the cached"))
+        cached.add("rmcp", {"cpu_us": 20.0})
+        of_rmcp = self.line([cached, row("catalogue", ours=[40.0])], "times bare rmcp's cached")
+        self.assertIn("| 2.00 |", of_rmcp)
+        self.assertEqual(of_rmcp.count("|"), self.line([cached], "CPU µs").count("|"))
 
 
 class Messages(unittest.TestCase):
