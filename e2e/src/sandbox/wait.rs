@@ -79,8 +79,9 @@ impl Sandbox {
                 let least = hpa.and_then(|h| h.spec?.min_replicas).unwrap_or_default();
                 let count = live.spec.and_then(|s| s.replicas).unwrap_or_default();
                 let status = live.status.unwrap_or_default();
-                // Pods are made one after the other, and each changes the status.
-                let made = status.updated_replicas.unwrap_or_default();
+                // Pods are made one after the other, and each changes the status. Without nodes a rollout stops between
+                // its old pods and its new ones, of which there are enough together.
+                let made = status.replicas.unwrap_or_default();
                 let refused = status
                     .conditions
                     .iter()
@@ -88,7 +89,7 @@ impl Sandbox {
                     .any(|c| c.type_ == "ReplicaFailure");
                 let seen = status.observed_generation;
                 when(
-                    seen == live.metadata.generation && count >= least && (made == count || refused),
+                    seen == live.metadata.generation && count >= least && (made >= count || refused),
                     (seen, count, least, made),
                 )
             },
