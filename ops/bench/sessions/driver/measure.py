@@ -29,6 +29,12 @@ OPENING_SECONDS = 90
 KUBELET_SECONDS = 75
 
 
+def node_to_drain(wanted: str, pods: list[Pod]) -> str:
+    """The one that was asked for, unless no pod is there: a scale-down may leave all of them on another."""
+    nodes = sorted({pod.node for pod in pods})
+    return nodes[0] if nodes and wanted not in nodes else wanted
+
+
 @dataclass
 class Plan:
     """How a run goes."""
@@ -191,7 +197,7 @@ class Run:
             pods, spread = self.staying(), self.spread()
             counts = sorted(spread[pod.name] for pod in pods)
             if phase == "drain":
-                counts = [spread[pod.name] for pod in pods if pod.node == self.plan.drain_node]
+                counts = [spread[pod.name] for pod in pods if pod.node == node_to_drain(self.plan.drain_node, pods)]
             elif phase in PODS_AFTER:
                 counts = counts[: len(pods) - PODS_AFTER[phase]]
             return sum(counts), len(counts) / len(pods)
@@ -243,7 +249,7 @@ class Run:
 
     def drain(self) -> None:
         """Drains the node. A long drain is left alone once all pods are asked to go and their successors are ready."""
-        node = self.plan.drain_node
+        node = node_to_drain(self.plan.drain_node, self.staying())
         drain_seconds = self.subject.drain_seconds if isinstance(self.subject, Ours) else 30
         words = ["kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force"]
         with open(self.out / "drain.log", "w") as log:

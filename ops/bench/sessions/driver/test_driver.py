@@ -11,6 +11,8 @@ from typing import Any
 
 import images
 import report
+from cluster import Pod
+from measure import node_to_drain
 
 
 def row(phase: str, subject: str = "ours", **more: Any) -> dict[str, Any]:
@@ -39,6 +41,16 @@ class Images(unittest.TestCase):
         with tarfile.open(archive) as tar:
             manifest = json.load(tar.extractfile("manifest.json"))[0]  # type: ignore[arg-type]
             return manifest, [tar.extractfile(name).read() for name in manifest["Layers"]]  # type: ignore[union-attr]
+
+
+class Drain(unittest.TestCase):
+    def test_a_node_is_drained_that_has_pods(self) -> None:
+        def pods(*nodes: str) -> list[Pod]:
+            return [Pod(f"pod{n}", "", node, "", "", True, False, 0) for n, node in enumerate(nodes)]
+
+        self.assertEqual(node_to_drain("node2", pods("node1", "node2")), "node2")
+        self.assertEqual(node_to_drain("node2", pods("node1", "node1")), "node1")
+        self.assertEqual(node_to_drain("node2", []), "node2")
 
 
 class Table(unittest.TestCase):
