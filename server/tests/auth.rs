@@ -18,7 +18,7 @@ const OLD: &str = "old-token-of-alice-0123";
 const NEW: &str = "new-token-of-alice-4567";
 
 /// Every kind of answer that the server has: messages, streams, 404 and 405, with and without `BASE_PATH`.
-const REQUESTS: [(&str, &str); 17] = [
+pub(crate) const REQUESTS: [(&str, &str); 17] = [
     ("POST", "/"),
     ("GET", "/"),
     ("POST", "/mcp"),

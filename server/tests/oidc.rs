@@ -11,32 +11,12 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
 use self::bad::{Bad, bad_tokens};
+use crate::auth::REQUESTS;
 use crate::support::{
     DEADLINE, Stream, TestServer, error_of, initialize,
     issuer::{AUDIENCE, Issuer, Key, seconds},
     request,
 };
-
-/// Every kind of answer that the server has, as in the tests of AUTH=bearer.
-const REQUESTS: [(&str, &str); 17] = [
-    ("POST", "/"),
-    ("GET", "/"),
-    ("POST", "/mcp"),
-    ("POST", "/mcp/"),
-    ("GET", "/mcp"),
-    ("DELETE", "/mcp"),
-    ("OPTIONS", "/mcp"),
-    ("GET", "/sse"),
-    ("GET", "/sse/"),
-    ("HEAD", "/sse"),
-    ("POST", "/sse"),
-    ("GET", "/messages"),
-    ("POST", "/messages"),
-    ("POST", "/messages/"),
-    ("POST", "/messages/?session_id=x"),
-    ("GET", "/nothing-here"),
-    ("BREW", "/health/"),
-];
 
 struct Guarded {
     server: TestServer,

@@ -3,7 +3,6 @@
 # they are made. Sets ARCHIVES, what the nodes need.
 
 ARCHIVES=()
-HOST_TRIPLE=$(rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 RIVALS_TARGET=${CARGO_TARGET_DIR:-$ROOT/target}/rivals
 
 archive_tool() { python3 "$HERE/driver/images.py" "$@"; }
@@ -33,9 +32,7 @@ rival_images() {
       ;;
     rmcp)
       binary=$RIVALS_TARGET/$HOST_TRIPLE/release/rival-rmcp
-      # --target keeps the flag off the proc macros, which cannot be static.
-      quietly "building rmcp" "$WORK/rmcp.log" env CARGO_TARGET_DIR="$RIVALS_TARGET" RUSTFLAGS="-C target-feature=+crt-static" \
-        cargo build --manifest-path "$source/Cargo.toml" --release --locked --target "$HOST_TRIPLE"
+      CARGO_TARGET_DIR="$RIVALS_TARGET" static_build rmcp "$WORK/rmcp.log" --manifest-path "$source/Cargo.toml"
       ;;
   esac
   archive_tool scratch "$binary" "localhost/rival-$name:a" "$WORK/$name-a.tar"

@@ -255,6 +255,37 @@ async fn own_postings_take_the_samples_place() {
 }
 
 #[tokio::test]
+async fn titles_come_first_and_in_the_order_of_the_lines() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let line = |title: &str, description: &str| {
+        format!(r#"{{"title": "{title}", "company": "{title} Ltd", "description": "{description}"}}"#)
+    };
+    let lines = [
+        line("Baker", "Bakes for a rust engineer"),
+        line("Senior Rust Engineer of the Payments Team", ""),
+        line("Farrier", "rust rust rust engineer engineer"),
+        line("Rust Engineer", ""),
+    ];
+    fs::write(folder.path().join("a.jsonl"), lines.join("\n")).expect("written");
+    let (catalogue, _) = own(folder.path());
+    let found = found(&catalogue, "rust engineer", "").await;
+    let texts: Vec<_> = found
+        .jobs
+        .iter()
+        .map(|job| (job.title.as_str(), job.description.as_str()))
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            ("Senior Rust Engineer of the Payments Team", ""),
+            ("Rust Engineer", ""),
+            ("Farrier", "rust rust rust engineer engineer"),
+            ("Baker", "Bakes for a rust engineer"),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn bad_lines_are_counted_and_the_rest_is_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     let long = format!(

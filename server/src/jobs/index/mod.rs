@@ -9,18 +9,18 @@ mod whereabouts;
 use std::collections::HashSet;
 
 use tantivy::{
-    DocAddress, Index as Tantivy, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher,
-    TantivyDocument, Term,
+    DocAddress, DocSet as _, Index as Tantivy, IndexReader, IndexSettings, IndexWriter, ReloadPolicy,
+    Searcher, TERMINATED, TantivyDocument, Term,
     collector::TopDocs,
     indexer::NoMergePolicy,
-    query::{Query, TermQuery},
+    query::{EnableScoring, Query, TermQuery},
     schema::{Field, IndexRecordOption, STORED, Schema, TextFieldIndexing, TextOptions, Value},
     tokenizer::{
         AsciiFoldingFilter, Language, LowerCaser, RawTokenizer, SimpleTokenizer, Stemmer, TextAnalyzer,
     },
 };
 
-use self::query::Queries;
+use self::query::{Queries, Way};
 pub(super) use self::whereabouts::Whereabouts;
 use super::{job::Job, request::SearchRequest};
 
@@ -29,12 +29,17 @@ const WORDS: &str = "words";
 const NAMES: &str = "names";
 const CODES: &str = "codes";
 
+/// Bytes of a block of the store, before it is compressed: a hit costs unpacking one, and a few postings fit in it.
+const BLOCK: usize = 4_096;
+
 /// What is indexed of a posting. Every field has term frequencies, also where they say nothing: only with them
 /// does tantivy skip blocks of postings that cannot be among the best.
 #[derive(Debug, Clone, Copy)]
 struct Fields {
-    /// The title, and other words for it.
+    /// The title.
     title: Field,
+    /// The title, and other words for it.
+    titles: Field,
     /// All words: title, other words, description.
     text: Field,
     city: Field,
@@ -42,7 +47,7 @@ struct Fields {
     area: Field,
     platform: Field,
     id: Field,
-    /// The posting itself.
+    /// The posting itself, as text: tantivy reads bytes from its store one by one.
     job: Field,
 }
 
@@ -84,20 +89,22 @@ impl Builder {
                 .set_index_option(IndexRecordOption::WithFreqs);
             schema.add_text_field(name, TextOptions::default().set_indexing_options(indexing))
         };
-        let (title, all) = (text("title", WORDS), text("text", WORDS));
+        let (title, titles, all) = (text("title", WORDS), text("titles", WORDS), text("text", WORDS));
         let (city, area) = (text("city", NAMES), text("area", CODES));
         let (platform, id) = (text("platform", CODES), text("id", CODES));
         let fields = Fields {
             title,
+            titles,
             text: all,
             city,
             area,
             platform,
             id,
-            job: schema.add_bytes_field("job", STORED),
+            job: schema.add_text_field("job", STORED),
         };
         let settings = IndexSettings {
             docstore_compress_dedicated_thread: false,
+            docstore_blocksize: BLOCK,
             ..IndexSettings::default()
         };
         let index = Tantivy::builder()
@@ -128,10 +135,11 @@ impl Builder {
         } = entry;
         let fields = self.fields;
         let mut document = TantivyDocument::new();
+        document.add_text(fields.title, &job.title);
         // Twice, since a word of the title says more than a word beside it.
-        document.add_text(fields.title, &job.title);
-        document.add_text(fields.title, &job.title);
-        document.add_text(fields.title, also);
+        document.add_text(fields.titles, &job.title);
+        document.add_text(fields.titles, &job.title);
+        document.add_text(fields.titles, also);
         for text in [&job.title, also, &job.description] {
             document.add_text(fields.text, text);
         }
@@ -146,7 +154,7 @@ impl Builder {
             document.add_text(fields.platform, platform.to_lowercase());
         }
         document.add_text(fields.id, &job.job_id);
-        document.add_bytes(fields.job, &serde_json::to_vec(job)?);
+        document.add_text(fields.job, serde_json::to_string(job)?);
         self.writer.add_document(document)?;
         self.count += 1;
         Ok(())
@@ -228,8 +236,8 @@ impl Index {
                 let mut found = Found::new(request.jobs);
                 for mut scope in scopes.into_iter().flatten() {
                     scope.extend(platform.iter().cloned());
-                    for query in self.queries.matches(&role, any_word, &scope) {
-                        found.search(&searcher, &*query)?;
+                    for way in self.queries.ways(&role, any_word, &scope) {
+                        found.search(&searcher, &way)?;
                         if found.is_full() {
                             break;
                         }
@@ -253,8 +261,8 @@ impl Index {
     fn job(&self, searcher: &Searcher, at: DocAddress) -> Result<Job, Error> {
         let document: TantivyDocument = searcher.doc(at)?;
         let job = document.get_first(self.fields.job);
-        let json = job.as_ref().and_then(Value::as_bytes).unwrap_or_default();
-        Ok(serde_json::from_slice(json)?)
+        let json = job.as_ref().and_then(Value::as_str).unwrap_or_default();
+        Ok(serde_json::from_str(json)?)
     }
 }
 
@@ -283,15 +291,40 @@ impl Found {
         self.at.len() >= self.limit
     }
 
-    fn search(&mut self, searcher: &Searcher, query: &dyn Query) -> Result<(), Error> {
-        // Those that are known already may come again, before all others.
-        let collector = TopDocs::with_limit(self.limit + self.at.len()).order_by_score();
-        for (_, at) in searcher.search(query, &collector)? {
-            if !self.is_full() && self.seen.insert(at) {
-                self.at.push(at);
+    fn search(&mut self, searcher: &Searcher, way: &Way) -> Result<(), Error> {
+        match way {
+            Way::InOrder(query) => self.first(searcher, &**query),
+            Way::Ranked(query) => self.best(searcher, &**query),
+        }
+    }
+
+    /// Takes what matches until there is enough. Nothing is ever deleted from an index.
+    fn first(&mut self, searcher: &Searcher, query: &dyn Query) -> Result<(), Error> {
+        let weight = query.weight(EnableScoring::disabled_from_searcher(searcher))?;
+        for (number, segment) in (0..).zip(searcher.segment_readers()) {
+            let mut matches = weight.scorer(segment, 1.0)?;
+            let mut id = matches.doc();
+            while id != TERMINATED && !self.is_full() {
+                self.take(DocAddress::new(number, id));
+                id = matches.advance();
             }
         }
         Ok(())
+    }
+
+    fn best(&mut self, searcher: &Searcher, query: &dyn Query) -> Result<(), Error> {
+        // Those that are known already may come again, before all others.
+        let collector = TopDocs::with_limit(self.limit + self.at.len()).order_by_score();
+        for (_, at) in searcher.search(query, &collector)? {
+            self.take(at);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, at: DocAddress) {
+        if !self.is_full() && self.seen.insert(at) {
+            self.at.push(at);
+        }
     }
 }
 

@@ -24,6 +24,14 @@ const GENERIC: &str = "agent analyst assistant associate consultant developer de
 entry expert head intern junior lead leader level manager mid officer operator part principal professional \
 programmer remote representative senior specialist staff student team technician time full worker";
 
+/// One way to find a role.
+pub(super) enum Way {
+    /// Whatever matches is as good as the rest, and comes in the order of the index.
+    InOrder(Box<dyn Query>),
+    /// The best matches come first.
+    Ranked(Box<dyn Query>),
+}
+
 /// Makes queries.
 ///
 /// Nearly all of them are plain conjunctions or disjunctions of terms, which tantivy answers without looking
@@ -76,8 +84,13 @@ impl Queries {
     }
 
     /// The ways to find a role within `scope`, best first.
-    pub(super) fn matches(&self, role: &Role, any_word: bool, scope: &[Term]) -> Vec<Box<dyn Query>> {
-        let Fields { title, text, .. } = self.fields;
+    ///
+    /// Titles with all words are not ranked: they differ by their length, which says little, and the first few that
+    /// are found are a small part of those that would have to be weighed.
+    pub(super) fn ways(&self, role: &Role, any_word: bool, scope: &[Term]) -> Vec<Way> {
+        let Fields {
+            title, titles, text, ..
+        } = self.fields;
         let terms = |field: Field, words: &[String]| -> Vec<Term> {
             let term = |word: &String| Term::from_field_text(field, word);
             words.iter().map(term).collect()
@@ -87,24 +100,24 @@ impl Queries {
             if role.telling.len() == 1 {
                 return Vec::new();
             }
-            return [title, text]
-                .map(|field| some(terms(field, &role.telling), scope))
-                .into_iter()
-                .collect();
+            return [titles, text]
+                .map(|field| Way::Ranked(some(terms(field, &role.telling), scope)))
+                .into();
         }
         let scoped = |mut terms: Vec<Term>| {
             terms.extend(scope.iter().cloned());
             all(terms)
         };
-        let mut matches = Vec::with_capacity(3);
+        let mut ways = Vec::with_capacity(4);
         if !role.generic.is_empty() {
             let mut whole = terms(title, &role.telling);
             whole.extend(terms(title, &role.generic));
-            matches.push(scoped(whole));
+            ways.push(Way::InOrder(scoped(whole)));
         }
-        matches.push(scoped(terms(title, &role.telling)));
-        matches.push(scoped(terms(text, &role.telling)));
-        matches
+        ways.push(Way::InOrder(scoped(terms(title, &role.telling))));
+        ways.push(Way::Ranked(scoped(terms(titles, &role.telling))));
+        ways.push(Way::Ranked(scoped(terms(text, &role.telling))));
+        ways
     }
 
     /// What narrows a search to a platform.

@@ -274,7 +274,7 @@ impl<H: Serves> Sse<H> {
         if let Some(call) = PlainCall::read(&self.handler, body) {
             let id = call.id().clone();
             let handler = self.handler.clone();
-            let head = with_principal(head, session);
+            let head = head.clone();
             return match call::start_plain(handler, &self.callers, session, call, head) {
                 Ok(()) => accepted(),
                 Err(refused) => refuse(refused).with_id(id).into(),
@@ -295,7 +295,7 @@ impl<H: Serves> Sse<H> {
                 }
                 let id = request.id.clone();
                 let extensions = request.request.extensions_mut();
-                extensions.insert(with_principal(head, session));
+                extensions.insert(head.clone());
                 extensions.insert(SessionTag(session.id().session));
                 if subscribes(&request.request) {
                     kept = Some(Kept::Then(Arc::clone(&self.sessions)));
@@ -348,16 +348,6 @@ fn not_carried() -> Refusal {
             ProtocolVersion::LATEST_WITH_INITIALIZE.as_str()
         ),
     )
-}
-
-/// What came with a message, as the handler reads it. From another replica it comes without its principal, which
-/// is the session's.
-fn with_principal(head: &Parts, session: &Session) -> Parts {
-    let mut head = head.clone();
-    if head.extensions.get::<Principal>().is_none() {
-        head.extensions.insert(session.id().principal);
-    }
-    head
 }
 
 /// Whether the client may be told something later on account of this request.
