@@ -25,6 +25,8 @@ pub struct Context {
     pub client: Client,
     /// What the flags decide for servers that leave it open.
     pub defaults: Defaults,
+    /// The class of servers that this operator looks after; `None`: those without one.
+    pub class: Option<String>,
     /// Live children.
     pub children: ChildCache,
     /// HPA → Deployment.
@@ -50,10 +52,17 @@ pub struct Context {
 impl Context {
     /// A context for one run of the controller.
     #[must_use]
-    pub fn new(client: Client, defaults: Defaults, events: Events, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        client: Client,
+        defaults: Defaults,
+        class: Option<String>,
+        events: Events,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             client,
             defaults,
+            class,
             children: ChildCache::default(),
             hpas: PointerIndex::default(),
             secrets: PointerIndex::default(),
@@ -75,6 +84,13 @@ impl Context {
 
     /// Forgets a server that is gone.
     pub fn forget(&self, server: &McpServer) {
+        self.let_go(server);
+        // Its pods need not drain for as long as they may.
+        self.pods.hurry(&full_name(&server.metadata));
+    }
+
+    /// Forgets a server that is another operator's now; nothing of it is touched.
+    pub fn let_go(&self, server: &McpServer) {
         let uid = server.uid().unwrap_or_default();
         self.statuses.lock().remove(&uid);
         self.failures.lock().remove(&uid);
@@ -83,8 +99,6 @@ impl Context {
         let name = full_name(&server.metadata);
         self.secrets.remove(&name);
         self.pods.set_rotating(&name, false);
-        // Its pods need not drain for as long as they may.
-        self.pods.hurry(&name);
     }
 
     /// Seconds until the next try after a failure: doubled each time from 1 s to 5 min, with full

@@ -79,7 +79,7 @@ pub async fn run(
 
     let (reader, writer) = reflector::store();
     let listed = Arc::new(Listed::default());
-    let servers = servers::changes(&context.client, namespaces, &listed)
+    let servers = servers::changes(&context.client, namespaces, context.class.as_deref(), &listed)
         // Most of a cached resource would be field ownership, which is not read here.
         .modify(|server| {
             server.managed_fields_mut().clear();
@@ -89,10 +89,14 @@ pub async fn run(
         })
         .reflect(writer)
         .inspect_ok({
-            let context = Arc::clone(&context);
+            let (context, listed) = (Arc::clone(&context), Arc::clone(&listed));
             move |event| {
                 if let Event::Delete(DeserializeGuard(Ok(server))) = event {
-                    context.forget(server);
+                    if listed.is_elsewhere(&full_name(&server.metadata)) {
+                        context.let_go(server);
+                    } else {
+                        context.forget(server);
+                    }
                 }
             }
         })
