@@ -87,6 +87,11 @@ pub struct RunArgs {
     #[arg(long, env = "IAM_MCP_SERVER_IMAGE", value_name = "IMAGE", default_value = DEFAULT_SERVER_IMAGE)]
     pub server_image: String,
 
+    /// Move the servers that run pods of an earlier operator to what this one renders, so many at a time, and no further
+    /// once one of them fails; 0: leave each as it is until its spec changes
+    #[arg(long, env = "ROLL_DEFAULT_IMAGE", value_name = "N", default_value_t = 0)]
+    pub roll_default_image: usize,
+
     /// ERROR, WARN, INFO, DEBUG, TRACE, or a filter such as info,kube=debug
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub log_level: String,

@@ -97,7 +97,7 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
 
 async fn steps(client: &Client, server: &McpServer, server_image: &str) -> anyhow::Result<Vec<Step>> {
     let name = server.name_any();
-    let Some(owner) = Owner::of(server) else {
+    let Some(owner) = Owner::of(server, &server.status.clone().unwrap_or_default()) else {
         bail!("McpServer {name} has no uid");
     };
     let defaults = Defaults {
@@ -254,12 +254,7 @@ mod tests {
 
     fn wanted(replicas: i32) -> Child {
         let manifest = json!({"metadata": {"name": "jobs"}, "spec": {"replicas": replicas}});
-        Child {
-            kind: ChildKind::Service,
-            name: "jobs".to_owned(),
-            digest: crate::controller::owned::desired_digest(&json!({"spec": {"replicas": replicas}})),
-            manifest,
-        }
+        Child::new(ChildKind::Service, manifest)
     }
 
     #[test]

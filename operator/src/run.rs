@@ -24,6 +24,7 @@ use crate::{
         self,
         context::{Context, jitter},
         events::Events,
+        roll::Roll,
         validate::Defaults,
         watch::chain,
     },
@@ -68,6 +69,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
         lease_namespace,
         identity,
         server_image,
+        roll_default_image,
         log_level: _,
         log_format: _,
     } = args;
@@ -108,6 +110,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
         client.clone(),
         Defaults { server_image },
         class.clone(),
+        Roll::new(roll_default_image),
         events,
         Arc::clone(&metrics),
     );

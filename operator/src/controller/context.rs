@@ -12,10 +12,11 @@ use kube::{
     api::{DynamicObject, ObjectMeta},
 };
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use super::{
-    cache::ChildCache, events::Events, index::PointerIndex, kinds::ChildKind, memory::Memory,
-    pods::cache::Directory, validate::Defaults,
+    cache::ChildCache, events::Events, index::{Name, PointerIndex}, kinds::ChildKind, memory::Memory,
+    pods::cache::Directory, roll::Roll, validate::Defaults,
 };
 use crate::metrics::Metrics;
 
@@ -27,6 +28,8 @@ pub struct Context {
     pub defaults: Defaults,
     /// The class of servers that this operator looks after; `None`: those without one.
     pub class: Option<String>,
+    /// Which servers get a new template without a change of their spec.
+    pub roll: Roll,
     /// Live children.
     pub children: ChildCache,
     /// HPA → Deployment.
@@ -37,6 +40,9 @@ pub struct Context {
     pub pods: Directory,
     /// What was last applied.
     pub memory: Memory,
+    /// Servers to look at because others are done.
+    wake: mpsc::UnboundedSender<Name>,
+    wake_ups: Mutex<Option<mpsc::UnboundedReceiver<Name>>>,
     /// Event writer.
     pub events: Events,
     /// Counters.
@@ -56,13 +62,18 @@ impl Context {
         client: Client,
         defaults: Defaults,
         class: Option<String>,
+        roll: Roll,
         events: Events,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let (wake, wake_ups) = mpsc::unbounded_channel();
         Self {
+            wake,
+            wake_ups: Mutex::new(Some(wake_ups)),
             client,
             defaults,
             class,
+            roll,
             children: ChildCache::default(),
             hpas: PointerIndex::default(),
             secrets: PointerIndex::default(),
@@ -82,6 +93,19 @@ impl Context {
         Api::namespaced_with(self.client.clone(), namespace, &kind.api_resource())
     }
 
+    /// Has `servers` looked at.
+    pub fn wake(&self, servers: Vec<Name>) {
+        for server in servers {
+            // Closed only when the controller has ended.
+            let _ = self.wake.send(server);
+        }
+    }
+
+    /// What [`Context::wake`] names, for the first who asks.
+    pub fn take_wake_ups(&self) -> Option<mpsc::UnboundedReceiver<Name>> {
+        self.wake_ups.lock().take()
+    }
+
     /// Forgets a server that is gone.
     pub fn forget(&self, server: &McpServer) {
         self.let_go(server);
@@ -99,6 +123,7 @@ impl Context {
         let name = full_name(&server.metadata);
         self.secrets.remove(&name);
         self.pods.set_rotating(&name, false);
+        self.wake(self.roll.forget(&name));
     }
 
     /// Seconds until the next try after a failure: doubled each time from 1 s to 5 min, with full

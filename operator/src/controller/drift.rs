@@ -153,14 +153,11 @@ mod tests {
 
     use super::*;
 
-    fn edited(live: &Value, manifest: Value) -> Repair {
-        let child = Child {
-            kind: ChildKind::Deployment,
-            name: "a".to_owned(),
-            manifest,
-            digest: Default::default(),
-        };
-        Repair::edited(&child, live)
+    fn edited(live: &Value, mut manifest: Value) -> Repair {
+        manifest["metadata"]["name"] = json!("a");
+        let mut live = live.clone();
+        live["metadata"]["name"] = json!("a");
+        Repair::edited(&Child::new(ChildKind::Deployment, manifest), &live)
     }
 
     #[test]
