@@ -141,7 +141,9 @@ async fn keys(client: &Client, owner: &Owner) -> anyhow::Result<Step> {
         .with_context(|| format!("cannot read Secret/{name}"))?;
     let action = match live {
         None => Action::Create,
-        Some(live) if controller_uid(&live.metadata).as_deref() == Some(owner.uid.as_str()) => Action::Nothing,
+        Some(live) if controller_uid(&live.metadata).as_deref() == Some(owner.uid.as_str()) => {
+            Action::Nothing
+        }
         Some(_) => Action::Blocked,
     };
     Ok(Step {
@@ -164,9 +166,7 @@ fn step(
         (None, Some(live)) if is_ours == Some(true) => (Action::Delete, live.name_any(), Vec::new()),
         (None, _) => return Ok(None),
         (Some(child), None) => (Action::Create, child.name.clone(), Vec::new()),
-        (Some(child), Some(_)) if is_ours == Some(false) => {
-            (Action::Blocked, child.name.clone(), Vec::new())
-        }
+        (Some(child), Some(_)) if is_ours == Some(false) => (Action::Blocked, child.name.clone(), Vec::new()),
         (Some(child), Some(live)) => {
             let live = serde_json::to_value(live)?;
             let differences = changes(child, &live);
@@ -204,16 +204,18 @@ const fn why(action: Action) -> Option<&'static str> {
         Action::Nothing | Action::Update => None,
         Action::Create => Some("it is missing"),
         Action::Delete => Some("it is no longer asked for"),
-        Action::Blocked => {
-            Some("it belongs to somebody else; delete or rename it, or rename the McpServer")
-        }
+        Action::Blocked => Some("it belongs to somebody else; delete or rename it, or rename the McpServer"),
     }
 }
 
 /// The steps for people: a line a child, and below it a line a field.
 #[must_use]
 pub fn table(steps: &[Step]) -> String {
-    let width = steps.iter().map(|step| step.child.len()).max().unwrap_or_default();
+    let width = steps
+        .iter()
+        .map(|step| step.child.len())
+        .max()
+        .unwrap_or_default();
     let mut lines = Vec::new();
     for step in steps {
         let what = match step.action {

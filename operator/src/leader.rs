@@ -206,7 +206,11 @@ impl Elector {
         spec.lease_duration_seconds = Some(seconds(LEASE_DURATION));
         spec.renew_time = Some(now);
         // The resourceVersion that was read goes along: of two writers one gets a conflict.
-        written(self.api.replace(&self.lease, &PostParams::default(), &lease).await)
+        written(
+            self.api
+                .replace(&self.lease, &PostParams::default(), &lease)
+                .await,
+        )
     }
 }
 

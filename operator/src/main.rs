@@ -9,8 +9,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Some(Command::Render(args)) => iam_mcp_operator::render::render(&args).map(|()| ExitCode::SUCCESS),
-        Some(Command::Explain(args)) => iam_mcp_operator::run::block_on(iam_mcp_operator::explain::explain(&args))
-            .map(|()| ExitCode::SUCCESS),
+        Some(Command::Explain(args)) => {
+            iam_mcp_operator::run::block_on(iam_mcp_operator::explain::explain(&args))
+                .map(|()| ExitCode::SUCCESS)
+        }
         Some(Command::Version(args)) => {
             iam_mcp_operator::version::print(&args);
             Ok(ExitCode::SUCCESS)

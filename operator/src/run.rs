@@ -10,9 +10,7 @@ use iam_mcp_runtime::{
     telemetry,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{
-    Api, Client, CustomResourceExt as _, ResourceExt as _,
-};
+use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 fn explain(sandbox: &Sandbox, more: &[&str]) -> Output {
     let mut command = operator::command();
-    command.args(["explain", NAME, "-n", sandbox.namespace()]).args(more);
+    command
+        .args(["explain", NAME, "-n", sandbox.namespace()])
+        .args(more);
     command.output().unwrap()
 }
 
@@ -65,7 +67,9 @@ async fn it_tells_what_would_be_done_and_why() {
     );
 
     sandbox.stop_operator().await;
-    sandbox.change(NAME, json!({"ingress": null, "replicas": 3})).await;
+    sandbox
+        .change(NAME, json!({"ingress": null, "replicas": 3}))
+        .await;
     sandbox
         .patch::<Service>(
             NAME,

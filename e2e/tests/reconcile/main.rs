@@ -32,6 +32,7 @@ mod rotation;
 mod secret;
 mod session_key;
 mod sessions;
+mod upgrade;
 
 use serde_json::{Value, json};
 

@@ -181,11 +181,16 @@ fn hold_template(context: &Context, owner: &Owner, children: &[Child], report: &
         .children
         .get(&owner.child(ChildKind::Deployment))
         .filter(|known| known.owner_uid.as_deref() == Some(owner.uid.as_str()));
-    let TemplateOf { asked_for, record, seen } = &owner.template;
+    let TemplateOf {
+        asked_for,
+        record,
+        seen,
+    } = &owner.template;
     let name = (owner.namespace.clone(), owner.name.clone());
     let mut children = children.to_vec();
     for child in &mut children {
-        let (Some(rendered), Some(live)) = (child.parts.template, known.as_ref().and_then(|k| k.template)) else {
+        let (Some(rendered), Some(live)) = (child.parts.template, known.as_ref().and_then(|k| k.template))
+        else {
             continue;
         };
         let fate = template::fate(asked_for, &rendered, Some(&live), record.as_ref(), *seen);
@@ -212,7 +217,9 @@ fn applied_template(
     children: &[Child],
     live: Option<&Observed>,
 ) -> Option<TemplateRecord> {
-    let child = children.iter().find(|child| child.kind == ChildKind::Deployment)?;
+    let child = children
+        .iter()
+        .find(|child| child.kind == ChildKind::Deployment)?;
     let last = context.memory.get(&owner.uid, child.kind);
     let is_live = live.is_some_and(|live| {
         last.is_some_and(|last| last.desired == child.digest && last.answered == live.digest)

@@ -15,8 +15,14 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{
-    cache::ChildCache, events::Events, index::{Name, PointerIndex}, kinds::ChildKind, memory::Memory,
-    pods::cache::Directory, roll::Roll, validate::Defaults,
+    cache::ChildCache,
+    events::Events,
+    index::{Name, PointerIndex},
+    kinds::ChildKind,
+    memory::Memory,
+    pods::cache::Directory,
+    roll::Roll,
+    validate::Defaults,
 };
 use crate::metrics::Metrics;
 

@@ -1,8 +1,6 @@
 //! What a person sees in `kubectl get mcps`: computed from what was applied, written only on change.
 
-use iam_mcp_crds::{
-    ConditionType, DrainingPod, McpServer, McpServerStatus, Reason, TemplateRecord,
-};
+use iam_mcp_crds::{ConditionType, DrainingPod, McpServer, McpServerStatus, Reason, TemplateRecord};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{
     Api, ResourceExt as _,
@@ -95,9 +93,7 @@ pub fn tell_template(status: &mut McpServerStatus, record: Option<TemplateRecord
     status.template = record;
     let complete = Reason::RolloutComplete.as_str();
     let progressing = status.conditions.iter_mut().find(|condition| {
-        held_back
-            && condition.type_ == ConditionType::Progressing.as_str()
-            && condition.reason == complete
+        held_back && condition.type_ == ConditionType::Progressing.as_str() && condition.reason == complete
     });
     if let Some(condition) = progressing {
         Reason::UpdateHeldBack.as_str().clone_into(&mut condition.reason);

@@ -108,7 +108,11 @@ mod tests {
             "drift, and an upgrade"
         );
         assert_eq!(decide("spec", &NEW, None, Some(&same)), Fate::Apply, "it is gone");
-        assert_eq!(decide("spec", &NEW, Some(&NEW), None), Fate::Apply, "nothing to do");
+        assert_eq!(
+            decide("spec", &NEW, Some(&NEW), None),
+            Fate::Apply,
+            "nothing to do"
+        );
     }
 
     #[test]
