@@ -15,12 +15,13 @@ use crate::{
     cli::ExplainArgs,
     connect::connect,
     controller::{
-        apply::Owner,
+        apply::{Owner, TemplateOf},
         build,
         cache::controller_uid,
         drift::differences,
         kinds::{Child, ChildKind, in_order},
-        owned::owned_digest,
+        owned::{owned_digest, owned_fields, owned_parts},
+        template::{Fate, fate},
         validate::{Defaults, validate},
     },
 };
@@ -126,7 +127,17 @@ async fn steps(client: &Client, server: &McpServer, server_image: &str) -> anyho
             .await
             .with_context(|| format!("cannot read {}/{name}", kind.as_str()))?;
         let child = wanted.iter().find(|child| child.kind == kind);
-        steps.extend(step(kind, child, live.as_ref(), &owner.uid)?);
+        let held = match (child, &live) {
+            (Some(child), Some(live)) => held(child, live, &owner)?,
+            _ => None,
+        };
+        let mut step = step(kind, held.as_ref().or(child), live.as_ref(), &owner.uid)?;
+        if let (Some(step), Some(_)) = (&mut step, held) {
+            step.why.get_or_insert(
+                "its pods are an earlier operator's, and stay until the spec changes or the fleet is rolled",
+            );
+        }
+        steps.extend(step);
     }
     Ok(steps)
 }
@@ -152,6 +163,29 @@ async fn keys(client: &Client, owner: &Owner) -> anyhow::Result<Step> {
         why: why(action),
         differences: Vec::new(),
     })
+}
+
+/// The child with the live pod template, if the rendered one would be held back.
+fn held(child: &Child, live: &DynamicObject, owner: &Owner) -> anyhow::Result<Option<Child>> {
+    let live = serde_json::to_value(live)?;
+    let Some(template) = owned_parts(&live, OPERATOR).and_then(|parts| parts.template) else {
+        return Ok(None);
+    };
+    let Some(rendered) = child.parts.template else {
+        return Ok(None);
+    };
+    let TemplateOf {
+        asked_for,
+        record,
+        seen,
+    } = &owner.template;
+    if fate(asked_for, &rendered, Some(&template), record.as_ref(), *seen) == Fate::Apply {
+        return Ok(None);
+    }
+    let mut held = child.holding(template);
+    let owned = owned_fields(&live, OPERATOR).unwrap_or_default();
+    held.manifest["spec"]["template"] = owned["spec"]["template"].clone();
+    Ok(Some(held))
 }
 
 /// What would become of the child of one kind; `None` when it is neither there nor wanted, or not ours.

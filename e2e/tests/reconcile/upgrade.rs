@@ -1,11 +1,13 @@
 //! An upgrade of the operator is no change of a server: its pods are left alone until its spec changes, or until
 //! the operator rolls its fleet.
 
+use std::time::Duration;
+
 use iam_mcp_crds::{ConditionType, McpServer, Reason};
 use iam_mcp_e2e::{
     kubectl,
     operator::Operator,
-    poll::{SOON, eventually, when},
+    poll::{SOON, eventually, steady, when},
     sandbox::Sandbox,
     servers::{NAME, server},
 };
@@ -157,19 +159,23 @@ async fn a_fleet_is_rolled_one_by_one_and_no_further_than_the_first_that_does_no
         }
         rolled
     };
-    eventually(SOON, "all servers to be looked at", || async {
-        let metrics = newest.metrics().await;
-        let of = |state: &str| metrics.sum("mcp_operator_outdated_servers", &[&format!("state={state:?}")]);
-        let (waiting, rolling) = (of("waiting"), of("rolling"));
-        when(
-            rolling == 1 && waiting + u64::try_from(rolled().await.len()).unwrap() == 5,
-            (waiting, rolling),
-        )
+    let begun = || async {
+        let rolled = rolled().await;
+        rolled.into_iter().filter(|name| stay.contains(name)).count()
+    };
+    eventually(SOON, "one of the two that stay to begin", || async {
+        let begun = begun().await;
+        when(begun == 1, begun)
     })
     .await;
-    let stuck = rolled().await;
-    let begun: Vec<_> = stuck.iter().filter(|name| stay.contains(name)).collect();
-    assert_eq!(begun.len(), 1, "one at a time: {stuck:?}");
+    let still = steady(SOON, Duration::from_secs(2), "the roll", rolled).await;
+    assert_eq!(begun().await, 1, "the other waits for it: {still:?}");
+    let metrics = newest.metrics().await;
+    let of = |state: &str| metrics.sum("mcp_operator_outdated_servers", &[&format!("state={state:?}")]);
+    assert_eq!(
+        (of("rolling"), of("waiting")),
+        (1, 5 - u64::try_from(still.len()).unwrap())
+    );
 
     // When it is well, the rest follows.
     for name in stay {
