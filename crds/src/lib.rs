@@ -22,7 +22,7 @@ pub use exposure::{IngressSpec, ServiceSpec, SessionAffinity};
 pub use job_search::{JobProvider, JobSearchSpec, RapidApiSpec, SecretKeyRef};
 pub use sessions::SessionsSpec;
 pub use spec::{CorsSpec, ImagePullPolicy, LogLevel, McpServer, McpServerSpec};
-pub use status::{ConditionType, DrainingPod, McpServerStatus, Reason};
+pub use status::{ConditionType, DrainingPod, McpServerStatus, Reason, TemplateRecord};
 
 use kube::CustomResourceExt as _;
 

@@ -117,6 +117,12 @@ pub const RESERVED_ENV: &[&str] = &[
     .field_path(".env")
 )]
 pub struct McpServerSpec {
+    /// The class of operators that looks after this server: those that run with `--class` and the same name. Unset:
+    /// those without a class. A server may move from one to another, as in an upgrade; its pods do not notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub operator_class: Option<String>,
+
     /// Image of the server, as `[registry/]name[:tag][@sha256:digest]`. Default: the operator's
     /// `--server-image`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

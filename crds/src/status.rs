@@ -41,10 +41,27 @@ pub struct McpServerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
 
+    /// What the current pod template was made from. With it an operator tells a change of the spec, which
+    /// replaces pods at once, from a change of its own, which does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateRecord>,
+
     /// Pods that were asked to stop and still serve open sessions, those that began first first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub draining_pods: Vec<DrainingPod>,
+}
+
+/// What a pod template was made from, in digests.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateRecord {
+    /// Of the spec, as far as pods depend on it.
+    pub asked_for: String,
+    /// Of the template as it was rendered.
+    pub rendered: String,
+    /// Of the template as the API server keeps it.
+    pub live: String,
 }
 
 /// A pod that was asked to stop and still serves open sessions.
@@ -111,6 +128,9 @@ pub enum Reason {
     RolloutInProgress,
     /// All pods run the current template.
     RolloutComplete,
+    /// All pods run the current template, and this operator would render another; they are left as they are until
+    /// the spec changes, or an operator rolls its fleet.
+    UpdateHeldBack,
     /// The rollout made no progress within its deadline.
     RolloutStuck,
     /// Calls of the API server keep failing.
@@ -135,6 +155,7 @@ impl Reason {
             Self::ScaledToZero => "ScaledToZero",
             Self::RolloutInProgress => "RolloutInProgress",
             Self::RolloutComplete => "RolloutComplete",
+            Self::UpdateHeldBack => "UpdateHeldBack",
             Self::RolloutStuck => "RolloutStuck",
             Self::ReconcileFailed => "ReconcileFailed",
             Self::AsExpected => "AsExpected",

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
@@ -11,6 +12,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
+    runtime::{WatchStreamExt as _, watcher},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +51,7 @@ pub fn decide(holder: Option<&str>, me: &str, unchanged: Duration, lease: Durati
 /// One candidate for the Lease.
 pub struct Elector {
     api: Api<Lease>,
+    lease: String,
     namespace: String,
     me: String,
     /// The Lease's resourceVersion as last seen, and when it became that.
@@ -56,11 +59,15 @@ pub struct Elector {
 }
 
 impl Elector {
-    /// A candidate named `me` for the operator's Lease in `namespace`.
+    /// A candidate named `me` for the Lease of the operators of `class` in `namespace`.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, me: &str) -> Self {
+    pub fn new(client: Client, class: Option<&str>, namespace: &str, me: &str) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
+            lease: match class {
+                Some(class) => format!("{OPERATOR}-{class}"),
+                None => OPERATOR.to_owned(),
+            },
             namespace: namespace.to_owned(),
             me: me.to_owned(),
             seen: None,
@@ -68,15 +75,22 @@ impl Elector {
     }
 
     /// Waits until this process is the leader, or until `stop`; says whether it leads.
+    ///
+    /// A Lease that is given up is seen by a watch, and so taken at once. Whether one has run out is seen by looking
+    /// again and again, with or without that watch.
     pub async fn acquire(&mut self, stop: &CancellationToken) -> bool {
         let mut told = false;
+        let mut changes = watcher::watch_object(self.api.clone(), &self.lease)
+            .default_backoff()
+            .filter(|change| std::future::ready(matches!(change, Ok(lease) if is_free(lease.as_ref()))))
+            .boxed();
         loop {
             match self.attempt().await {
                 Ok(true) => return true,
                 Ok(false) if !told => {
                     told = true;
                     tracing::info!(
-                        lease = OPERATOR,
+                        lease = self.lease,
                         namespace = self.namespace,
                         "another operator leads; standing by"
                     );
@@ -88,6 +102,7 @@ impl Elector {
             }
             tokio::select! {
                 () = stop.cancelled() => return false,
+                Some(_) = changes.next() => {}
                 () = tokio::time::sleep(RETRY_PERIOD) => {}
             }
         }
@@ -121,7 +136,7 @@ impl Elector {
     /// Gives the Lease up, so that another operator can start at once.
     pub async fn release(&mut self) {
         let outcome = async {
-            let Some(mut lease) = self.api.get_opt(OPERATOR).await? else {
+            let Some(mut lease) = self.api.get_opt(&self.lease).await? else {
                 return Ok(());
             };
             let spec = lease.spec.get_or_insert_default();
@@ -131,7 +146,7 @@ impl Elector {
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
             self.api
-                .replace(OPERATOR, &PostParams::default(), &lease)
+                .replace(&self.lease, &PostParams::default(), &lease)
                 .await
                 .map(|_| ())
         };
@@ -147,10 +162,10 @@ impl Elector {
     /// One try to take or renew the Lease; says whether it is ours now.
     async fn attempt(&mut self) -> Result<bool, kube::Error> {
         let now = MicroTime(jiff::Timestamp::now());
-        let Some(mut lease) = self.api.get_opt(OPERATOR).await? else {
+        let Some(mut lease) = self.api.get_opt(&self.lease).await? else {
             let lease = Lease {
                 metadata: ObjectMeta {
-                    name: Some(OPERATOR.to_owned()),
+                    name: Some(self.lease.clone()),
                     namespace: Some(self.namespace.clone()),
                     ..ObjectMeta::default()
                 },
@@ -191,8 +206,19 @@ impl Elector {
         spec.lease_duration_seconds = Some(seconds(LEASE_DURATION));
         spec.renew_time = Some(now);
         // The resourceVersion that was read goes along: of two writers one gets a conflict.
-        written(self.api.replace(OPERATOR, &PostParams::default(), &lease).await)
+        written(
+            self.api
+                .replace(&self.lease, &PostParams::default(), &lease)
+                .await,
+        )
     }
+}
+
+/// Whether nobody holds a Lease.
+fn is_free(lease: Option<&Lease>) -> bool {
+    lease
+        .and_then(|lease| lease.spec.as_ref()?.holder_identity.as_deref())
+        .is_none_or(str::is_empty)
 }
 
 /// A conflict is somebody else's success.

@@ -6,11 +6,14 @@
 //! [`controller::status`] reports.
 
 pub mod cli;
+pub mod connect;
 pub mod controller;
+pub mod explain;
 pub mod leader;
 pub mod metrics;
 pub mod render;
 pub mod run;
+pub mod version;
 
 /// The operator's name in managed fields, events, labels and its Lease.
 pub const OPERATOR: &str = "iam-mcp-operator";

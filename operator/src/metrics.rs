@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use crate::controller::roll::Progress;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -28,6 +29,11 @@ struct KindLabels {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct StateLabels {
+    state: &'static str,
+}
+
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -40,6 +46,7 @@ pub struct Metrics {
     pod_polls: Family<OutcomeLabels, Counter>,
     draining_pods: Gauge,
     drains_cut: Counter,
+    fleet: Family<StateLabels, Gauge>,
     leader: Gauge,
 }
 
@@ -56,6 +63,7 @@ impl Metrics {
             pod_polls: Family::default(),
             draining_pods: Gauge::default(),
             drains_cut: Counter::default(),
+            fleet: Family::default(),
             leader: Gauge::default(),
         };
         let registry = registry.sub_registry_with_prefix("mcp_operator");
@@ -83,6 +91,12 @@ impl Metrics {
             "drift_repaired",
             "Children that somebody had changed or deleted and that were put back; alert when it keeps rising",
             metrics.drift.clone(),
+        );
+        registry.register(
+            "outdated_servers",
+            "Servers whose pods an earlier operator made: waiting, rolling to what this one renders, or failing to, which \
+             holds up the others",
+            metrics.fleet.clone(),
         );
         registry.register(
             "watch_errors",
@@ -136,6 +150,19 @@ impl Metrics {
     pub fn pod_polled(&self, failure: Option<&'static str>) {
         let outcome = failure.unwrap_or("ok");
         self.pod_polls.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// How far the fleet is on its way to the templates of this operator.
+    pub fn fleet(&self, progress: Progress) {
+        let Progress {
+            waiting,
+            rolling,
+            failing,
+        } = progress;
+        for (state, servers) in [("waiting", waiting), ("rolling", rolling), ("failing", failing)] {
+            let gauge = self.fleet.get_or_create(&StateLabels { state });
+            gauge.set(i64::try_from(servers).unwrap_or(i64::MAX));
+        }
     }
 
     /// Says how many pods drain.

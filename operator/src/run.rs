@@ -10,20 +10,19 @@ use iam_mcp_runtime::{
     telemetry,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{
-    Api, Client, Config, CustomResourceExt as _, ResourceExt as _,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::RunArgs,
+    connect::connect,
     controller::{
         self,
         context::{Context, jitter},
         events::Events,
+        roll::Roll,
         validate::Defaults,
         watch::chain,
     },
@@ -43,10 +42,18 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// When it cannot start.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(&args.log_level, args.log_format.into())?;
+    block_on(operate(args))
+}
+
+/// Runs `work` to its end.
+///
+/// # Errors
+/// Those of `work`, and when the system gives no threads.
+pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
-        .block_on(operate(args))
+        .block_on(work)
 }
 
 async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -54,11 +61,13 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
     let RunArgs {
         kubeconfig,
         watch_namespaces,
+        class,
         metrics_bind,
         leader_elect,
         lease_namespace,
         identity,
         server_image,
+        roll_default_image,
         log_level: _,
         log_format: _,
     } = args;
@@ -70,6 +79,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
         server_image,
         identity,
         ?namespaces,
+        class,
         leader_elect,
         "starting"
     );
@@ -88,7 +98,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
     )
     .await?;
 
-    let client = connect(kubeconfig.as_deref()).await?;
+    let client = connect(kubeconfig.as_deref()).await?.0;
     let soft = shutdown.soft();
     if !wait_for_definition(&client, &soft).await {
         return Ok(ExitCode::SUCCESS);
@@ -97,6 +107,8 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
     let context = Context::new(
         client.clone(),
         Defaults { server_image },
+        class.clone(),
+        Roll::new(roll_default_image),
         events,
         Arc::clone(&metrics),
     );
@@ -106,7 +118,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
         // A standby is ready: it can take over at any moment.
         health.set_ready(true);
         lead(
-            Elector::new(client, &lease_namespace, &identity),
+            Elector::new(client, class.as_deref(), &lease_namespace, &identity),
             context,
             &namespaces,
             &metrics,
@@ -194,20 +206,6 @@ async fn start_admin(
             tracing::error!(error = %chain(&error), "the admin port failed");
         }
     })))
-}
-
-async fn connect(kubeconfig: Option<&std::path::Path>) -> anyhow::Result<Client> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let file = Kubeconfig::read_from(path)
-                .with_context(|| format!("--kubeconfig: cannot read {}", path.display()))?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?
-        }
-        None => Config::infer().await.context(
-            "no cluster: give --kubeconfig, set KUBECONFIG, or run in a pod with a service account",
-        )?,
-    };
-    Ok(Client::try_from(config)?)
 }
 
 /// Waits until the definition of `McpServer` is established; `false` when told to stop meanwhile.

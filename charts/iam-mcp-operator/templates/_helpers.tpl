@@ -31,6 +31,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{/*
+The Lease of the operators of one class.
+*/}}
+{{- define "operator.lease" -}}
+{{ .Chart.Name }}{{ with .Values.operatorClass }}-{{ . }}{{ end }}
+{{- end -}}
+
+{{/*
 What the operator does in a namespace it watches: exactly the verbs that it uses. Server-side apply of an object that
 does not exist yet needs both patch and create.
 */}}

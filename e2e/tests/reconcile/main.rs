@@ -12,12 +12,14 @@ mod api_more;
 mod autoscaler;
 mod bad_neighbour;
 mod children;
+mod class;
 mod conflict;
 mod delete;
 mod deletion_cost;
 mod draining;
 mod drift;
 mod drift_service;
+mod explain;
 mod leader;
 mod lowest;
 mod namespaces;
@@ -30,6 +32,7 @@ mod rotation;
 mod secret;
 mod session_key;
 mod sessions;
+mod upgrade;
 
 use serde_json::{Value, json};
 

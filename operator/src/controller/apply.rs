@@ -2,7 +2,7 @@
 //! what is no longer wanted, writes nothing else.
 
 use futures::future::join_all;
-use iam_mcp_crds::{McpServer, Reason};
+use iam_mcp_crds::{McpServer, McpServerStatus, Reason, TemplateRecord};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Resource as _, ResourceExt,
@@ -18,7 +18,8 @@ use super::{
     keys,
     kinds::{Child, ChildKind},
     memory::Applied,
-    replicas,
+    owned, replicas,
+    template::{self, Fate},
 };
 use crate::OPERATOR;
 
@@ -34,12 +35,25 @@ pub struct Owner {
     pub reference: OwnerReference,
     /// The wish for a new session key, see [`keys::ROTATE`].
     pub rotate: Option<String>,
+    /// What the pod template is made from, and what the status says of the live one.
+    pub template: TemplateOf,
+}
+
+/// What the pod template of a server is made from.
+#[derive(Clone, Debug, Default)]
+pub struct TemplateOf {
+    /// Digest of what the spec asks for.
+    pub asked_for: String,
+    /// The record of the live one.
+    pub record: Option<TemplateRecord>,
+    /// Whether the spec is as it was when the status was written.
+    pub seen: bool,
 }
 
 impl Owner {
-    /// The owner that `server` is; `None` for an object that never was in a cluster.
+    /// The owner that `server` is, whose status is `previous`; `None` for an object that never was in a cluster.
     #[must_use]
-    pub fn of(server: &McpServer) -> Option<Self> {
+    pub fn of(server: &McpServer, previous: &McpServerStatus) -> Option<Self> {
         Some(Self {
             name: server.name_any(),
             namespace: server.namespace()?,
@@ -50,6 +64,11 @@ impl Owner {
                 ..reference
             })?,
             rotate: server.annotations().get(keys::ROTATE).cloned(),
+            template: TemplateOf {
+                asked_for: template::asked_for(server).ok()?,
+                record: previous.template.clone(),
+                seen: previous.observed_generation == server.metadata.generation,
+            },
         })
     }
 
@@ -81,6 +100,10 @@ pub struct Report {
     pub workload: Option<Workload>,
     /// What became of a rotation of the session key.
     pub rotation: keys::Rotation,
+    /// What the live pod template was made from.
+    pub template: Option<TemplateRecord>,
+    /// Whether this operator would render another one, and holds it back.
+    pub held_back: bool,
 }
 
 enum Change {
@@ -94,6 +117,7 @@ enum Change {
 /// Applies `children` of `owner` and prunes the kinds that are not among them.
 pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Report {
     let mut report = Report::default();
+    let children = &hold_template(context, owner, children, &mut report);
     // Identity and keys first: pods cannot start without them.
     let (first, rest): (Vec<_>, Vec<_>) = children.iter().partition(|c| c.kind == ChildKind::ServiceAccount);
     let keys_name = super::build::keys_secret_name(&owner.name);
@@ -143,11 +167,85 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Repo
             }
         }
     }
-    report.workload = context
+    let deployment = context.children.get(&owner.child(ChildKind::Deployment));
+    if !report.held_back {
+        report.template = applied_template(context, owner, children, deployment.as_ref());
+    }
+    report.workload = deployment.and_then(|known| known.workload);
+    report
+}
+
+/// The children, with the live pod template where the rendered one is held back.
+fn hold_template(context: &Context, owner: &Owner, children: &[Child], report: &mut Report) -> Vec<Child> {
+    let known = context
         .children
         .get(&owner.child(ChildKind::Deployment))
-        .and_then(|known| known.workload);
-    report
+        .filter(|known| known.owner_uid.as_deref() == Some(owner.uid.as_str()));
+    let TemplateOf {
+        asked_for,
+        record,
+        seen,
+    } = &owner.template;
+    let name = (owner.namespace.clone(), owner.name.clone());
+    let mut children = children.to_vec();
+    for child in &mut children {
+        let (Some(rendered), Some(live)) = (child.parts.template, known.as_ref().and_then(|k| k.template))
+        else {
+            continue;
+        };
+        let fate = template::fate(asked_for, &rendered, Some(&live), record.as_ref(), *seen);
+        if fate == Fate::Hold && !context.roll.admits(&name) {
+            report.held_back = true;
+            // What is there is taken for what was asked for, if nobody kept a record.
+            report.template = record.clone().or_else(|| {
+                Some(TemplateRecord {
+                    asked_for: asked_for.clone(),
+                    rendered: owned::short_hex(&live),
+                    live: owned::short_hex(&live),
+                })
+            });
+            *child = child.holding(live);
+        }
+    }
+    children
+}
+
+/// The record of the pod template that was applied; the one before, if it could not be.
+fn applied_template(
+    context: &Context,
+    owner: &Owner,
+    children: &[Child],
+    live: Option<&Observed>,
+) -> Option<TemplateRecord> {
+    let child = children
+        .iter()
+        .find(|child| child.kind == ChildKind::Deployment)?;
+    let last = context.memory.get(&owner.uid, child.kind);
+    let is_live = live.is_some_and(|live| {
+        last.is_some_and(|last| last.desired == child.digest && last.answered == live.digest)
+    });
+    if !is_live {
+        return owner.template.record.clone();
+    }
+    Some(TemplateRecord {
+        asked_for: owner.template.asked_for.clone(),
+        rendered: owned::short_hex(&child.parts.template?),
+        live: owned::short_hex(&live?.template?),
+    })
+}
+
+/// What is sent for `child`: its manifest, with the live pod template if that is held.
+async fn manifest(api: &kube::Api<DynamicObject>, child: &Child) -> Result<Value, Error> {
+    let mut manifest = child.manifest.clone();
+    if child.holds_template {
+        let live = api
+            .get(&child.name)
+            .await
+            .map_err(Error::api(format!("read {}", child.title())))?;
+        let owned = owned::owned_fields(&serde_json::to_value(live)?, OPERATOR).unwrap_or_default();
+        manifest["spec"]["template"] = owned["spec"]["template"].clone();
+    }
+    Ok(manifest)
 }
 
 async fn ensure_keys(context: &Context, owner: &Owner, children: &[Child]) -> Result<keys::Outcome, Error> {
@@ -234,7 +332,8 @@ async fn send(
     version: Option<String>,
 ) -> Result<Result<DynamicObject, Blocked>, Error> {
     let params = PatchParams::apply(OPERATOR).force();
-    let patch = Patch::Apply(&child.manifest);
+    let manifest = manifest(api, child).await?;
+    let patch = Patch::Apply(&manifest);
     context.metrics.write(child.kind.as_str(), "apply");
     let mut answer = api.patch(&child.name, &params, &patch).await;
     if refused(&answer).is_some()

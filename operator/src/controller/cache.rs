@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     kinds::ChildKind,
-    owned::{Digest, owned_digest, owns},
+    owned::{Digest, owned_parts, owns},
 };
 use crate::OPERATOR;
 
@@ -37,6 +37,8 @@ pub struct Observed {
     pub owner_uid: Option<String>,
     /// Digest of the fields that this operator applied; `None` when it applied none.
     pub digest: Option<Digest>,
+    /// Digest of the pod template, as far as this operator applied it, of a Deployment.
+    pub template: Option<Digest>,
     /// Whether this operator owns `spec.replicas`.
     pub owns_replicas: bool,
     /// State of the pods, of a Deployment.
@@ -62,6 +64,8 @@ pub struct Workload {
     pub stuck: bool,
     /// Why pods cannot be made, in the API server's words.
     pub failure: Option<String>,
+    /// The image of the server's container.
+    pub image: Option<Box<str>>,
 }
 
 impl Observed {
@@ -74,6 +78,8 @@ impl Observed {
             resource_version: _,
             owner_uid,
             digest,
+            // Part of the digest.
+            template: _,
             owns_replicas,
             workload,
         } = self;
@@ -92,11 +98,13 @@ impl Observed {
         if let Some(body) = live.as_object_mut() {
             body.insert("metadata".to_owned(), metadata);
         }
+        let parts = owned_parts(&live, OPERATOR);
         Self {
             uid: object.uid().unwrap_or_default(),
             resource_version: object.resource_version().unwrap_or_default(),
             owner_uid: controller_uid(object.meta()),
-            digest: owned_digest(&live, OPERATOR),
+            digest: parts.map(|parts| parts.whole()),
+            template: parts.and_then(|parts| parts.template),
             owns_replicas: owns(&live, OPERATOR, &["f:spec", "f:replicas"]),
             workload: (kind == ChildKind::Deployment).then(|| workload(&live)),
         }
@@ -131,7 +139,16 @@ fn workload(live: &Value) -> Workload {
             .filter(|c| c["status"] == "True")
             .and_then(|c| c["message"].as_str())
             .map(str::to_owned),
+        image: image(live),
     }
+}
+
+/// The image of the container with the name of the Deployment.
+fn image(live: &Value) -> Option<Box<str>> {
+    let name = live.pointer("/metadata/name")?;
+    let containers = live.pointer("/spec/template/spec/containers")?.as_array()?;
+    let ours = containers.iter().find(|container| container["name"] == *name)?;
+    ours["image"].as_str().map(Box::from)
 }
 
 /// All live children, by reference.
@@ -230,6 +247,7 @@ mod tests {
             resource_version: version.to_owned(),
             owner_uid: None,
             digest: None,
+            template: None,
             owns_replicas: false,
             workload: None,
         }

@@ -12,10 +12,17 @@ use kube::{
     api::{DynamicObject, ObjectMeta},
 };
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use super::{
-    cache::ChildCache, events::Events, index::PointerIndex, kinds::ChildKind, memory::Memory,
-    pods::cache::Directory, validate::Defaults,
+    cache::ChildCache,
+    events::Events,
+    index::{Name, PointerIndex},
+    kinds::ChildKind,
+    memory::Memory,
+    pods::cache::Directory,
+    roll::Roll,
+    validate::Defaults,
 };
 use crate::metrics::Metrics;
 
@@ -25,6 +32,10 @@ pub struct Context {
     pub client: Client,
     /// What the flags decide for servers that leave it open.
     pub defaults: Defaults,
+    /// The class of servers that this operator looks after; `None`: those without one.
+    pub class: Option<String>,
+    /// Which servers get a new template without a change of their spec.
+    pub roll: Roll,
     /// Live children.
     pub children: ChildCache,
     /// HPA → Deployment.
@@ -35,6 +46,9 @@ pub struct Context {
     pub pods: Directory,
     /// What was last applied.
     pub memory: Memory,
+    /// Servers to look at because others are done.
+    wake: mpsc::UnboundedSender<Name>,
+    wake_ups: Mutex<Option<mpsc::UnboundedReceiver<Name>>>,
     /// Event writer.
     pub events: Events,
     /// Counters.
@@ -50,10 +64,22 @@ pub struct Context {
 impl Context {
     /// A context for one run of the controller.
     #[must_use]
-    pub fn new(client: Client, defaults: Defaults, events: Events, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        client: Client,
+        defaults: Defaults,
+        class: Option<String>,
+        roll: Roll,
+        events: Events,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (wake, wake_ups) = mpsc::unbounded_channel();
         Self {
+            wake,
+            wake_ups: Mutex::new(Some(wake_ups)),
             client,
             defaults,
+            class,
+            roll,
             children: ChildCache::default(),
             hpas: PointerIndex::default(),
             secrets: PointerIndex::default(),
@@ -73,8 +99,28 @@ impl Context {
         Api::namespaced_with(self.client.clone(), namespace, &kind.api_resource())
     }
 
+    /// Has `servers` looked at.
+    pub fn wake(&self, servers: Vec<Name>) {
+        for server in servers {
+            // Closed only when the controller has ended.
+            let _ = self.wake.send(server);
+        }
+    }
+
+    /// What [`Context::wake`] names, for the first who asks.
+    pub fn take_wake_ups(&self) -> Option<mpsc::UnboundedReceiver<Name>> {
+        self.wake_ups.lock().take()
+    }
+
     /// Forgets a server that is gone.
     pub fn forget(&self, server: &McpServer) {
+        self.let_go(server);
+        // Its pods need not drain for as long as they may.
+        self.pods.hurry(&full_name(&server.metadata));
+    }
+
+    /// Forgets a server that is another operator's now; nothing of it is touched.
+    pub fn let_go(&self, server: &McpServer) {
         let uid = server.uid().unwrap_or_default();
         self.statuses.lock().remove(&uid);
         self.failures.lock().remove(&uid);
@@ -83,8 +129,7 @@ impl Context {
         let name = full_name(&server.metadata);
         self.secrets.remove(&name);
         self.pods.set_rotating(&name, false);
-        // Its pods need not drain for as long as they may.
-        self.pods.hurry(&name);
+        self.wake(self.roll.forget(&name));
     }
 
     /// Seconds until the next try after a failure: doubled each time from 1 s to 5 min, with full

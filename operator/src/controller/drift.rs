@@ -35,8 +35,7 @@ impl Repair {
     /// `live` had been edited so that it was no longer `child`.
     #[must_use]
     pub fn edited(child: &Child, live: &Value) -> Self {
-        let mut found = Vec::new();
-        compare(live, &child.manifest, String::new(), &mut found);
+        let found = differences(live, &child.manifest);
         let field = found.first().map(|(path, _, _)| path.clone());
         let who = last_editor(live)
             .map(|who| format!(" by {who}"))
@@ -53,6 +52,14 @@ impl Repair {
             sentence: format!("{} was changed{who}: {what}", child.title()),
         }
     }
+}
+
+/// Where `live` differs from what `desired` has: the field, what it is, and what it should be.
+#[must_use]
+pub fn differences(live: &Value, desired: &Value) -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    compare(live, desired, String::new(), &mut found);
+    found
 }
 
 /// `spec.replicas was 7, put back to 3`, for each field.
@@ -146,14 +153,11 @@ mod tests {
 
     use super::*;
 
-    fn edited(live: &Value, manifest: Value) -> Repair {
-        let child = Child {
-            kind: ChildKind::Deployment,
-            name: "a".to_owned(),
-            manifest,
-            digest: Default::default(),
-        };
-        Repair::edited(&child, live)
+    fn edited(live: &Value, mut manifest: Value) -> Repair {
+        manifest["metadata"]["name"] = json!("a");
+        let mut live = live.clone();
+        live["metadata"]["name"] = json!("a");
+        Repair::edited(&Child::new(ChildKind::Deployment, manifest), &live)
     }
 
     #[test]

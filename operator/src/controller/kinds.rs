@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     build::Children,
-    owned::{Digest, desired_digest},
+    owned::{Digest, Parts, desired_parts},
 };
 
 /// A kind of child.
@@ -82,9 +82,43 @@ pub struct Child {
     pub manifest: Value,
     /// Digest of the intended fields.
     pub digest: Digest,
+    /// The same in parts.
+    pub parts: Parts,
+    /// Whether the pod template is the live one and not that of `manifest`.
+    pub holds_template: bool,
 }
 
 impl Child {
+    /// The child of `kind` that is as `manifest` says.
+    #[must_use]
+    pub fn new(kind: ChildKind, manifest: Value) -> Self {
+        let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
+        let parts = desired_parts(&manifest);
+        Self {
+            kind,
+            name: name.to_owned(),
+            digest: parts.whole(),
+            parts,
+            holds_template: false,
+            manifest,
+        }
+    }
+
+    /// The same child with the pod template that is live, whose digest is `template`.
+    #[must_use]
+    pub fn holding(&self, template: Digest) -> Self {
+        let parts = Parts {
+            template: Some(template),
+            ..self.parts
+        };
+        Self {
+            digest: parts.whole(),
+            parts,
+            holds_template: true,
+            ..self.clone()
+        }
+    }
+
     /// `Kind/name`, for messages.
     #[must_use]
     pub fn title(&self) -> String {
@@ -136,15 +170,5 @@ fn child<K: Serialize>(
     if let Some(owner) = owner {
         manifest["metadata"]["ownerReferences"] = json!([owner]);
     }
-    let name = manifest["metadata"]["name"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    let digest = desired_digest(&manifest);
-    Ok(Child {
-        kind,
-        name,
-        manifest,
-        digest,
-    })
+    Ok(Child::new(kind, manifest))
 }

@@ -16,15 +16,17 @@ pub mod owned;
 pub mod pods;
 pub mod quantity;
 pub mod replicas;
+pub mod roll;
 pub mod rotation;
 pub mod servers;
 pub mod status;
+pub mod template;
 pub mod validate;
 pub mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, TryStreamExt as _, future::join};
+use futures::{StreamExt as _, TryStreamExt as _, future::join, stream};
 use iam_mcp_crds::{McpServer, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -79,7 +81,7 @@ pub async fn run(
 
     let (reader, writer) = reflector::store();
     let listed = Arc::new(Listed::default());
-    let servers = servers::changes(&context.client, namespaces, &listed)
+    let servers = servers::changes(&context.client, namespaces, context.class.as_deref(), &listed)
         // Most of a cached resource would be field ownership, which is not read here.
         .modify(|server| {
             server.managed_fields_mut().clear();
@@ -89,10 +91,14 @@ pub async fn run(
         })
         .reflect(writer)
         .inspect_ok({
-            let context = Arc::clone(&context);
+            let (context, listed) = (Arc::clone(&context), Arc::clone(&listed));
             move |event| {
                 if let Event::Delete(DeserializeGuard(Ok(server))) = event {
-                    context.forget(server);
+                    if listed.is_elsewhere(&full_name(&server.metadata)) {
+                        context.let_go(server);
+                    } else {
+                        context.forget(server);
+                    }
                 }
             }
         })
@@ -105,11 +111,15 @@ pub async fn run(
 
     let wake_ups = tokio_stream::wrappers::ReceiverStream::new(watches.wake_ups)
         .map(|server| ObjectRef::<Guarded>::new(&server.name).within(&server.namespace.unwrap_or_default()));
+    let of_the_roll = stream::iter(context.take_wake_ups())
+        .flat_map(tokio_stream::wrappers::UnboundedReceiverStream::new)
+        .map(|(namespace, name)| ObjectRef::<Guarded>::new(&name).within(&namespace));
     let fleet = Fleet::new(Arc::clone(&context), reader.clone(), listed, watches.wake);
     let looking_after_pods = fleet.run(&stop);
     let reconciling = Controller::for_stream(servers, reader)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .reconcile_on(wake_ups)
+        .reconcile_on(of_the_roll)
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, after_failure, context)
         .for_each(|result| {
@@ -154,10 +164,10 @@ async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action
 
 /// One pass over one server; answers when to look again if nothing happens.
 async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> {
-    let Some(owner) = Owner::of(server) else {
+    let previous = status::previous(server, context);
+    let Some(owner) = Owner::of(server, &previous) else {
         return Ok(RESYNC);
     };
-    let previous = status::previous(server, context);
     let draining = || context.pods.draining(&full_name(&server.metadata));
     let references = dereference::dereference(server, context).await?;
     let validated = match validate::validate(server, &context.defaults, references.hpa_targets_deployment) {
@@ -183,7 +193,15 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         .or(references.key_problem.as_ref())
         .or(failing.as_ref());
     let workload = report.workload.as_ref();
-    let status = status::of_applied(server, &validated, workload, draining(), trouble, &previous);
+    let mut status = status::of_applied(server, &validated, workload, draining(), trouble, &previous);
+    status::tell_template(&mut status, report.template, report.held_back);
+    if !report.held_back {
+        let complete = workload.is_some_and(status::is_complete);
+        let failing = trouble.is_some() || workload.is_some_and(|pods| pods.stuck);
+        let name = full_name(&server.metadata);
+        context.wake(context.roll.note(&name, complete, failing));
+    }
+    context.metrics.fleet(context.roll.progress());
     status::write(server, status, &previous, context).await?;
     match report.failed {
         Some(error) => Err(error),

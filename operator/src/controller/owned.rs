@@ -12,10 +12,47 @@ use sha2::{Digest as _, Sha256};
 /// Digest of a set of fields with their values.
 pub type Digest = [u8; 16];
 
+/// Digests of a set of fields: of a pod template, and of all the rest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Parts {
+    /// All but the pod template.
+    pub rest: Digest,
+    /// The pod template, of what has one.
+    pub template: Option<Digest>,
+}
+
+impl Parts {
+    fn of(mut fields: Value) -> Self {
+        let template = fields
+            .get_mut("spec")
+            .and_then(|spec| spec.as_object_mut()?.remove("template"))
+            .map(|template| digest(&template));
+        Self {
+            rest: digest(&fields),
+            template,
+        }
+    }
+
+    /// One digest of both.
+    #[must_use]
+    pub fn whole(&self) -> Digest {
+        let Some(template) = self.template else {
+            return self.rest;
+        };
+        shortened(Sha256::new().chain_update(self.rest).chain_update(template))
+    }
+}
+
+/// Digests of what `manager` applied and still owns in `live`; `None` when it owns nothing.
+#[must_use]
+pub fn owned_parts(live: &Value, manager: &str) -> Option<Parts> {
+    owned_fields(live, manager).map(Parts::of)
+}
+
 /// Digest of what `manager` applied and still owns in `live`; `None` when it owns nothing.
 #[must_use]
 pub fn owned_digest(live: &Value, manager: &str) -> Option<Digest> {
-    owned_fields(live, manager).map(|fields| digest(&fields))
+    owned_parts(live, manager).map(|parts| parts.whole())
 }
 
 /// Whether `manager` owns the field at `path` (`FieldsV1` keys, such as `f:spec`) in `live`.
@@ -48,9 +85,9 @@ pub fn owned_fields(live: &Value, manager: &str) -> Option<Value> {
     found
 }
 
-/// Digest of an object that is about to be applied: all of it but what names it.
+/// Digests of an object that is about to be applied: all of it but what names it.
 #[must_use]
-pub fn desired_digest(desired: &Value) -> Digest {
+pub fn desired_parts(desired: &Value) -> Parts {
     let mut body = desired.clone();
     if let Some(object) = body.as_object_mut() {
         object.remove("apiVersion");
@@ -60,7 +97,25 @@ pub fn desired_digest(desired: &Value) -> Digest {
             metadata.remove("namespace");
         }
     }
-    digest(&body)
+    Parts::of(body)
+}
+
+/// One digest of an object that is about to be applied.
+#[must_use]
+pub fn desired_digest(desired: &Value) -> Digest {
+    desired_parts(desired).whole()
+}
+
+/// The first half of a digest, for people and the status: 16 hexadecimal digits.
+#[must_use]
+pub fn short_hex(digest: &Digest) -> String {
+    let half = digest.iter().take(8);
+    half.fold(String::with_capacity(16), |mut text, byte| {
+        use std::fmt::Write as _;
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn applied_fields<'a>(live: &'a Value, manager: &'a str) -> impl Iterator<Item = &'a Map<String, Value>> {
@@ -142,9 +197,14 @@ fn merge(into: Value, from: Value) -> Value {
 
 /// Digest of a value in a canonical order: keys sorted, nulls left out, lists of objects sorted too,
 /// since keyed lists come back in the order of the merge.
-fn digest(value: &Value) -> Digest {
+#[must_use]
+pub fn digest(value: &Value) -> Digest {
     let mut hasher = Sha256::new();
     feed(&mut hasher, value);
+    shortened(hasher)
+}
+
+fn shortened(hasher: Sha256) -> Digest {
     let full = hasher.finalize();
     let mut short = Digest::default();
     short.copy_from_slice(&full[..16]);

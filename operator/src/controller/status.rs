@@ -1,6 +1,6 @@
 //! What a person sees in `kubectl get mcps`: computed from what was applied, written only on change.
 
-use iam_mcp_crds::{ConditionType, DrainingPod, McpServer, McpServerStatus, Reason};
+use iam_mcp_crds::{ConditionType, DrainingPod, McpServer, McpServerStatus, Reason, TemplateRecord};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{
     Api, ResourceExt as _,
@@ -50,11 +50,7 @@ pub fn of_applied(
 ) -> McpServerStatus {
     let none = Workload::default();
     let pods = workload.unwrap_or(&none);
-    let complete = workload.is_some()
-        && pods.current
-        && pods.updated >= pods.wanted
-        && pods.replicas == pods.updated
-        && pods.available >= pods.wanted;
+    let complete = workload.is_some_and(is_complete);
     let accepted = match trouble.filter(|t| t.reason == Reason::ChildRejected) {
         Some(trouble) => Verdict::new(ConditionType::Accepted, false, trouble.reason, &trouble.message),
         None => Verdict::new(ConditionType::Accepted, true, Reason::Valid, "the spec is valid"),
@@ -73,8 +69,37 @@ pub fn of_applied(
         ready_pods: workload.map(|w| format!("{}/{}", w.ready, w.wanted)),
         selector: Some(build::selector_string(&validated.name)),
         url: Some(build::url(validated)),
-        image: Some(validated.image.clone()),
+        image: pods
+            .image
+            .as_deref()
+            .map(str::to_owned)
+            .or_else(|| Some(validated.image.clone())),
         draining_pods: draining,
+        template: previous.template.clone(),
+    }
+}
+
+/// Whether all pods that are wanted run the current template, and no others are left.
+#[must_use]
+pub fn is_complete(pods: &Workload) -> bool {
+    pods.current
+        && pods.updated >= pods.wanted
+        && pods.replicas == pods.updated
+        && pods.available >= pods.wanted
+}
+
+/// Says what the pod template was made from, and whether this operator would render another one.
+pub fn tell_template(status: &mut McpServerStatus, record: Option<TemplateRecord>, held_back: bool) {
+    status.template = record;
+    let complete = Reason::RolloutComplete.as_str();
+    let progressing = status.conditions.iter_mut().find(|condition| {
+        held_back && condition.type_ == ConditionType::Progressing.as_str() && condition.reason == complete
+    });
+    if let Some(condition) = progressing {
+        Reason::UpdateHeldBack.as_str().clone_into(&mut condition.reason);
+        "all pods run the template of an earlier operator; they get the current one with the next change of the \
+         spec, or when the operator runs with --roll-default-image"
+            .clone_into(&mut condition.message);
     }
 }
 

@@ -106,6 +106,12 @@ impl Fleet {
 
     async fn visit(&self, target: &Target) {
         let Context { pods, metrics, .. } = self.context.as_ref();
+        if self.listed.is_elsewhere(&target.server) {
+            // Asked again all the same: it may come back.
+            pods.record(target, None);
+            pods.release(target);
+            return;
+        }
         let answer = poll::sessions(target.ip).await;
         metrics.pod_polled(answer.as_ref().err().map(PollError::category));
         if let Err(error) = &answer {
@@ -152,7 +158,7 @@ impl Fleet {
     /// What a draining pod needs besides time.
     async fn see_off(&self, target: &Target) -> Result<(), Error> {
         match self.listed.presence(&self.servers, &target.server) {
-            Presence::Unknown => Ok(()),
+            Presence::Unknown | Presence::Elsewhere => Ok(()),
             Presence::Gone => self.shorten(target).await,
             Presence::Here(server) => match &server.0 {
                 Ok(server) => self.cut(server, &target.server).await,

@@ -1,0 +1,150 @@
+//! Whether a pod template may change now.
+//!
+//! Pods are made anew when their template changes, and that is for people to ask for: by a change of the spec, or
+//! by an operator that runs with `--roll-default-image`. A new release of the operator renders other templates and
+//! has another default image, and neither is a reason to touch a server that runs. So the status says from what the
+//! current template was made, and a template that differs without a change of the spec is held back.
+
+use iam_mcp_crds::{McpServer, TemplateRecord};
+use serde_json::Value;
+
+use super::owned::{Digest, digest, short_hex};
+
+/// Fields of the spec that are in no template: a change of them is no reason for new pods.
+const BESIDE_THE_TEMPLATE: &[&str] = &["autoscaling", "operatorClass", "replicas", "service"];
+
+/// What becomes of a template.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fate {
+    /// It is applied, if it differs at all.
+    Apply,
+    /// It differs from the live one only because another operator, or other flags, made that: it is held back.
+    Hold,
+}
+
+/// Digest of what a person asked for, as far as pods depend on it.
+///
+/// # Errors
+/// When the spec cannot be written as JSON.
+pub fn asked_for(server: &McpServer) -> Result<String, serde_json::Error> {
+    let mut spec = serde_json::to_value(&server.spec)?;
+    if let Value::Object(fields) = &mut spec {
+        fields.retain(|name, _| !BESIDE_THE_TEMPLATE.contains(&name.as_str()));
+    }
+    Ok(short_hex(&digest(&spec)))
+}
+
+/// Decides for a template that is rendered as `rendered`, while the live one, if any, is `live`; `record` is what the
+/// status says of that, and `seen` whether the operator before had seen the spec as it is.
+#[must_use]
+pub fn fate(
+    asked_for: &str,
+    rendered: &Digest,
+    live: Option<&Digest>,
+    record: Option<&TemplateRecord>,
+    seen: bool,
+) -> Fate {
+    let Some(live) = live else {
+        return Fate::Apply;
+    };
+    if live == rendered {
+        return Fate::Apply;
+    }
+    let hold = match record {
+        // An operator that kept no record made it.
+        None => seen,
+        Some(record) => {
+            record.asked_for == asked_for
+                // Somebody changed it: there is nothing left to hold on to.
+                && record.live == short_hex(live)
+                // The API server has written in another form what we would apply now.
+                && record.rendered != short_hex(rendered)
+        }
+    };
+    if hold { Fate::Hold } else { Fate::Apply }
+}
+
+#[cfg(test)]
+mod tests {
+    use iam_mcp_crds::McpServerSpec;
+
+    use super::*;
+
+    const OLD: Digest = [1; 16];
+    const NEW: Digest = [2; 16];
+
+    fn record(asked_for: &str) -> TemplateRecord {
+        TemplateRecord {
+            asked_for: asked_for.to_owned(),
+            rendered: short_hex(&OLD),
+            live: short_hex(&OLD),
+        }
+    }
+
+    #[test]
+    fn only_the_operators_own_change_is_held_back() {
+        let same = record("spec");
+        let decide = |asked_for, rendered, live: Option<&Digest>, record: Option<&TemplateRecord>| {
+            fate(asked_for, rendered, live, record, true)
+        };
+        assert_eq!(
+            decide("spec", &NEW, Some(&OLD), Some(&same)),
+            Fate::Hold,
+            "an upgrade"
+        );
+        assert_eq!(
+            decide("other", &NEW, Some(&OLD), Some(&same)),
+            Fate::Apply,
+            "the spec changed"
+        );
+        assert_eq!(
+            decide("spec", &OLD, Some(&[3; 16]), Some(&same)),
+            Fate::Apply,
+            "drift"
+        );
+        assert_eq!(
+            decide("spec", &NEW, Some(&[3; 16]), Some(&same)),
+            Fate::Apply,
+            "drift, and an upgrade"
+        );
+        assert_eq!(decide("spec", &NEW, None, Some(&same)), Fate::Apply, "it is gone");
+        assert_eq!(
+            decide("spec", &NEW, Some(&NEW), None),
+            Fate::Apply,
+            "nothing to do"
+        );
+    }
+
+    #[test]
+    fn a_template_of_an_operator_without_records_is_held_unless_the_spec_is_new() {
+        assert_eq!(fate("spec", &NEW, Some(&OLD), None, true), Fate::Hold);
+        assert_eq!(fate("spec", &NEW, Some(&OLD), None, false), Fate::Apply);
+    }
+
+    #[test]
+    fn what_the_api_server_writes_otherwise_is_no_upgrade() {
+        let record = TemplateRecord {
+            live: short_hex(&NEW),
+            ..record("spec")
+        };
+        assert_eq!(fate("spec", &OLD, Some(&NEW), Some(&record), true), Fate::Apply);
+    }
+
+    #[test]
+    fn what_is_beside_the_template_asks_for_no_new_pods() {
+        let server = |spec| McpServer::new("jobs", spec);
+        let plain = server(McpServerSpec::default());
+        let more = server(McpServerSpec {
+            replicas: Some(7),
+            operator_class: Some("blue".to_owned()),
+            ..McpServerSpec::default()
+        });
+        let other = server(McpServerSpec {
+            image: Some("image:2".to_owned()),
+            ..McpServerSpec::default()
+        });
+        let asked = |server| asked_for(server).expect("a spec");
+        assert_eq!(asked(&plain), asked(&more));
+        assert_ne!(asked(&plain), asked(&other));
+    }
+}
