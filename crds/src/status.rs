@@ -115,6 +115,8 @@ pub enum Reason {
     RolloutStuck,
     /// Calls of the API server keep failing.
     ReconcileFailed,
+    /// The resource says that nothing may be changed.
+    Paused,
     /// Nothing needs a person.
     AsExpected,
 }
@@ -137,6 +139,7 @@ impl Reason {
             Self::RolloutComplete => "RolloutComplete",
             Self::RolloutStuck => "RolloutStuck",
             Self::ReconcileFailed => "ReconcileFailed",
+            Self::Paused => "Paused",
             Self::AsExpected => "AsExpected",
         }
     }

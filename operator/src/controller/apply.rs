@@ -143,11 +143,16 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Repo
             }
         }
     }
-    report.workload = context
+    report.workload = workload(context, owner);
+    report
+}
+
+/// State of the pods of `owner`, as far as known.
+pub fn workload(context: &Context, owner: &Owner) -> Option<Workload> {
+    context
         .children
         .get(&owner.child(ChildKind::Deployment))
-        .and_then(|known| known.workload);
-    report
+        .and_then(|known| known.workload)
 }
 
 async fn ensure_keys(context: &Context, owner: &Owner, children: &[Child]) -> Result<keys::Outcome, Error> {
