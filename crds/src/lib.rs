@@ -12,17 +12,23 @@
 pub mod autoscaling;
 pub mod exposure;
 pub mod job_search;
+pub mod probes;
+pub mod rollout;
 mod schema;
 pub mod sessions;
 pub mod spec;
 pub mod status;
+pub mod workload;
 
 pub use autoscaling::AutoscalingSpec;
 pub use exposure::{IngressSpec, ServiceSpec, SessionAffinity};
 pub use job_search::{JobProvider, JobSearchSpec, RapidApiSpec, SecretKeyRef};
+pub use probes::{ProbeSpec, ProbesSpec};
+pub use rollout::{RolloutSpec, RolloutStrategy};
 pub use sessions::SessionsSpec;
 pub use spec::{CorsSpec, ImagePullPolicy, LogLevel, McpServer, McpServerSpec};
 pub use status::{ConditionType, DrainingPod, McpServerStatus, Reason, TemplateRecord};
+pub use workload::{ExtraVolume, PodTemplatePatch, PullSecret};
 
 use kube::CustomResourceExt as _;
 

@@ -1,6 +1,10 @@
 //! What a person writes: the spec of `McpServer`.
 
-use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements};
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Affinity, EnvFromSource, EnvVar, ResourceRequirements, Toleration, TopologySpreadConstraint, VolumeMount,
+};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,9 +13,12 @@ use crate::{
     autoscaling::AutoscalingSpec,
     exposure::{IngressSpec, ServiceSpec},
     job_search::JobSearchSpec,
+    probes::ProbesSpec,
+    rollout::RolloutSpec,
     schema,
     sessions::SessionsSpec,
     status::McpServerStatus,
+    workload::{ExtraVolume, PodTemplatePatch, PullSecret},
 };
 
 /// Environment variables that the operator sets itself, each from a field of the spec or because
@@ -103,7 +110,9 @@ pub const RESERVED_ENV: &[&str] = &[
     validation = Rule::new(
         r"self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')"
     )
-    .message("metadata.name: at most 52 characters, lower-case letters, digits and '-', starting with a letter; it becomes the name of the Service and other children")
+    .message("metadata.name: at most 52 characters, lower-case letters, digits and '-', starting with a letter; it becomes the name of the Service and other children"),
+    validation = Rule::new("!has(self.spec.serviceAccountName) || self.spec.serviceAccountName != self.metadata.name")
+        .message("serviceAccountName: the ServiceAccount of the McpServer's own name is the one that the operator makes; leave the field out to use it")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -114,7 +123,11 @@ pub const RESERVED_ENV: &[&str] = &[
          'RAPIDAPI_KEY_FILE', 'SESSION_KEY_FILE']))"
     )
     .message("env: the operator sets this variable itself; use logLevel, cors, jobSearch, ingress or sessions instead (HOST, PORT, ADMIN_PORT, PEER_PORT, APP_NAME, ALLOWED_HOSTS and IAM_DATA_ROOT are fixed)")
-    .field_path(".env")
+    .field_path(".env"),
+    validation = Rule::new(
+        "!has(self.volumeMounts) || self.volumeMounts.all(m, has(self.volumes) && self.volumes.exists(v, v.name == m.name))"
+    )
+    .message("volumeMounts: each needs a volume of that name in volumes")
 )]
 pub struct McpServerSpec {
     /// The class of operators that looks after this server: those that run with `--class` and the same name. Unset:
@@ -183,6 +196,86 @@ pub struct McpServerSpec {
     /// What becomes of open sessions when a pod has to go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sessions: Option<SessionsSpec>,
+
+    // What is large and rare is boxed: the operator keeps every resource in memory.
+    /// Labels of the nodes that the pods may run on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub node_selector: BTreeMap<String, String>,
+
+    /// Taints of nodes that the pods put up with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub tolerations: Vec<Toleration>,
+
+    /// Which nodes and which other pods the pods want to be near to, or far from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Box<Affinity>>,
+
+    /// How the pods spread. Default: over nodes, as evenly as possible and never a reason not to run; `[]`: no rule. A
+    /// constraint without `labelSelector` is about this server's pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = schema::bound_spread)]
+    pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
+
+    /// Priority class of the pods. Default: the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+
+    /// Secrets with the credentials of the images' registries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::by_name)]
+    pub image_pull_secrets: Vec<PullSecret>,
+
+    /// ServiceAccount of the pods, which must exist. Default: the operator makes one without rights, of the server's
+    /// name. No token of either is mounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
+    pub service_account_name: Option<String>,
+
+    /// Labels of the pods, beside the operator's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = schema::bound_labels)]
+    #[x_kube(validation = Rule::new("self.all(k, !(k in ['app', 'app.kubernetes.io/instance', 'app.kubernetes.io/managed-by', 'app.kubernetes.io/name', 'app.kubernetes.io/part-of', 'pod-template-hash']) && !k.startsWith('iam-mcp.dev/'))").message("podLabels: app, app.kubernetes.io/{name,instance,managed-by,part-of}, pod-template-hash and iam-mcp.dev/... are set by the operator and by Kubernetes; selectors depend on them"))]
+    pub pod_labels: BTreeMap<String, String>,
+
+    /// Annotations of the pods.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(validation = Rule::new("self.all(k, !(k in ['controller.kubernetes.io/pod-deletion-cost', 'kubectl.kubernetes.io/restartedAt']) && !k.startsWith('iam-mcp.dev/'))").message("podAnnotations: controller.kubernetes.io/pod-deletion-cost, kubectl.kubernetes.io/restartedAt and iam-mcp.dev/... are set by the operator and by kubectl"))]
+    pub pod_annotations: BTreeMap<String, String>,
+
+    /// Volumes more, for `volumeMounts` and for containers in `podTemplate`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::bound_volumes)]
+    #[x_kube(validation = Rule::new("self.all(v, !(v.name in ['data', 'keys', 'rapidapi']) && !v.name.startsWith('iam-mcp-'))").message("volumes: data, keys, rapidapi and names that start with iam-mcp- are the operator's; choose another name"))]
+    pub volumes: Vec<ExtraVolume>,
+
+    /// Where `volumes` are mounted in the server's container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::bound_mounts)]
+    #[x_kube(validation = Rule::new(r"self.all(m, m.mountPath.matches('^(/[^/:]+)+$') && !m.mountPath.matches('/[.][.]?(/|$)'))").message("volumeMounts: mountPath is absolute, without ':', '.', '..' or a '/' at its end, for example /etc/jobs"), validation = Rule::new(r"self.all(m, !m.mountPath.matches('^(/data|(/var)?/run/iam-mcp(/.*)?)$'))").message("volumeMounts: /data and /var/run/iam-mcp are the operator's; mount below /data, or elsewhere"))]
+    pub volume_mounts: Vec<VolumeMount>,
+
+    /// A strategic merge patch over the pod template, for what has no field: sidecars, init containers, a runtime class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template: Option<Box<PodTemplatePatch>>,
+
+    /// How new pods take over from old ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Box<RolloutSpec>>,
+
+    /// How patient the probes are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Box<ProbesSpec>>,
+
+    /// While true the operator changes nothing of what it made: drift stays, and changes of this resource wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
 }
 
 /// When the kubelet pulls an image.

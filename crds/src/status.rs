@@ -135,6 +135,8 @@ pub enum Reason {
     RolloutStuck,
     /// Calls of the API server keep failing.
     ReconcileFailed,
+    /// The resource says that nothing may be changed.
+    Paused,
     /// Nothing needs a person.
     AsExpected,
 }
@@ -158,6 +160,7 @@ impl Reason {
             Self::UpdateHeldBack => "UpdateHeldBack",
             Self::RolloutStuck => "RolloutStuck",
             Self::ReconcileFailed => "ReconcileFailed",
+            Self::Paused => "Paused",
             Self::AsExpected => "AsExpected",
         }
     }

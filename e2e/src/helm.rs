@@ -83,6 +83,21 @@ async fn give_definition_to_helm() {
     }
 }
 
+/// One template of the chart, rendered for a release with `settings` (`--set` each).
+pub async fn template(release: &str, template: &str, settings: &[&str]) -> String {
+    let mut args = vec![
+        "template",
+        release,
+        CHART,
+        "--namespace",
+        NAMESPACE,
+        "--show-only",
+        template,
+    ];
+    args.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+    helm(&args).await
+}
+
 /// Metrics of the running operator.
 pub async fn metrics() -> Metrics {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}-metrics:metrics/proxy/metrics");

@@ -7,7 +7,7 @@ use iam_mcp_operator::controller::{
     cache::Workload,
     error::Blocked,
     events::Happened,
-    status::{drains, of_applied, of_invalid, transition},
+    status::{drains, of_applied, of_invalid, of_paused, pause, say_paused, transition},
     validate::{Defaults, validate},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -251,4 +251,57 @@ fn drains_are_told_when_they_begin_and_when_they_end() {
         [(Happened::DrainEnded, "no session is left on jobs-2".to_owned())]
     );
     assert!(drains(&two, &two).is_empty());
+}
+
+#[test]
+fn a_paused_server_says_so_once_and_keeps_what_was_said() {
+    let defaults = Defaults {
+        server_image: "image:1".to_owned(),
+    };
+    let validated = validate(&server(), &defaults, false).unwrap();
+    let paused = |pods: Option<&Workload>, before: &McpServerStatus| {
+        of_paused(&server(), &validated, pods, Vec::new(), before)
+    };
+    let mut ready = status(Some(&pods(2, 2)), None, &McpServerStatus::default());
+    ready.image = Some("image:0".to_owned());
+    let now = paused(Some(&pods(1, 2)), &ready);
+    assert_eq!(
+        shape(&now),
+        [
+            "Accepted=True/Valid",
+            "Degraded=False/AsExpected",
+            "Progressing=False/Paused",
+            "Ready=False/PodsNotReady"
+        ]
+    );
+    assert_eq!(
+        now.image.as_deref(),
+        Some("image:0"),
+        "the one that was applied last"
+    );
+    let kind = |before, after| pause(before, after).map(|(happened, _)| happened);
+    assert_eq!(kind(&ready, &now), Some(Happened::Paused));
+    let still = paused(Some(&pods(1, 2)), &now);
+    assert_eq!(still, now, "nothing is written again");
+    assert_eq!(kind(&now, &still), None);
+    let wrong = say_paused(of_invalid(&server(), "wrong", Vec::new(), &now), &server(), &now);
+    assert_eq!(kind(&now, &wrong), None);
+    assert!(shape(&wrong).contains(&"Accepted=False/Invalid".to_owned()));
+    assert_eq!(kind(&now, &ready), Some(Happened::Resumed));
+
+    // Trouble is not looked at again, so it is not over.
+    let missing = status(Some(&pods(2, 2)), Some(&missing_secret()), &ready);
+    let held = paused(Some(&pods(2, 2)), &missing);
+    assert_eq!(shape(&held)[1], "Degraded=True/SecretNotFound");
+    assert_eq!(transition(&missing, &held), None);
+    // A spec that was wrong and is right now is looked at.
+    let invalid = of_invalid(&server(), "wrong", Vec::new(), &ready);
+    assert_eq!(
+        shape(&paused(Some(&pods(2, 2)), &invalid))[1],
+        "Degraded=False/AsExpected"
+    );
+    assert_eq!(
+        shape(&paused(None, &McpServerStatus::default()))[3],
+        "Ready=False/Paused"
+    );
 }

@@ -50,7 +50,13 @@ check_chart() {
   [ "$(printf '%s\n' "$out" | objects | grep -cE '^Role(Binding)?/iam-mcp-operator$')" = 4 ] || problem "not a Role and a RoleBinding in each watched namespace"
   rules=$(printf '%s\n' "$out" | rules_of ClusterRole/iam-mcp-operator)
   [ "$(printf '%s\n' "$rules" | grep -c apiGroups)" = 1 ] || problem "more than the definition is readable cluster-wide: $rules"
-  [ "$(printf '%s\n' "$out" | rules_of Role/iam-mcp-operator | sort -u)" = "$(render | rules_of ClusterRole/iam-mcp-operator | grep -vE 'apiextensions|customresourcedefinitions|resourceNames|verbs: \[get\]$' | sort -u)" ] ||
+  [ "$(printf '%s\n' "$out" | rules_of Role/iam-mcp-operator | sort -u)" = "$(render | rules_of ClusterRole/iam-mcp-operator | grep -vE 'apiextensions|customresourcedefinitions|resourceNames' | sort -u)" ] ||
     problem "the rules in a namespace differ from those over all namespaces"
   if render --show-only templates/rbac.yaml | grep -nE "[\"'[ ]\*[]\"', ]"; then problem "a wildcard in the RBAC rules"; fi
+
+  say "policies are off, and on they need Kubernetes 1.30"
+  if render | objects | grep -q '^ValidatingAdmissionPolicy'; then problem "policies are rendered that nobody asked for"; fi
+  out=$(render --values "$CHART/ci/policies-values.yaml")
+  [ "$(printf '%s\n' "$out" | objects | grep -cE '^ValidatingAdmissionPolicy(Binding)?/iam-mcp-operator-(images|service-accounts)$')" = 4 ] || problem "not two policies with a binding each"
+  if render --values "$CHART/ci/policies-values.yaml" --kube-version 1.29.0 >/dev/null 2>&1; then problem "Kubernetes 1.29 has no policies in v1, and they are rendered"; fi
 }

@@ -57,9 +57,12 @@ does not exist yet needs both patch and create.
   resources: [deployments]
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
-  resources: [serviceaccounts, services]
+  resources: [services]
   verbs: [get, list, watch, create, patch]
 # The optional children are pruned when they are no longer wanted.
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
   verbs: [get, list, watch, create, patch, delete]
@@ -69,6 +72,10 @@ does not exist yet needs both patch and create.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, patch, delete]
+# Those that McpServers mount: one that a single node can mount must not meet a rollout that starts new pods first.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get]
 # Watched by their metadata alone; read: the Secrets that McpServers name or own; written: NAME-keys.
 - apiGroups: [""]
   resources: [secrets]
@@ -81,4 +88,31 @@ does not exist yet needs both patch and create.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- end -}}
+
+{{/* What the policies look at. Not the status, nor the scale: nothing there is chosen. */}}
+{{- define "operator.policyMatch" -}}
+matchConstraints:
+  resourceRules:
+    - apiGroups: [iam-mcp.dev]
+      apiVersions: ["*"]
+      operations: [CREATE, UPDATE]
+      resources: [mcpservers]
+{{- end -}}
+
+{{- define "operator.policyBinding" -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- .labels | nindent 4 }}
+spec:
+  policyName: {{ .name }}
+  validationActions: [Deny]
+  {{- with .selector }}
+  matchResources:
+    namespaceSelector:
+      {{- toYaml . | nindent 6 }}
+  {{- end }}
 {{- end -}}

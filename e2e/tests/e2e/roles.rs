@@ -25,7 +25,9 @@ async fn every_verb_that_is_used_is_allowed() {
     let _operator = operator().await;
     let sandbox = Sandbox::namespace_only("roles", &[]).await;
     let reference = json!({"rapidApi": {"keySecretRef": {"name": "absent", "key": "token"}}});
-    let spec = json!({"replicas": 0, "ingress": {}, "autoscaling": {}, "jobSearch": reference});
+    let claim = json!([{"name": "jobs", "persistentVolumeClaim": {"claimName": "absent"}}]);
+    let spec =
+        json!({"replicas": 0, "ingress": {}, "autoscaling": {}, "jobSearch": reference, "volumes": claim});
     sandbox.submit(NAME, spec).await;
     sandbox
         .condition(NAME, ConditionType::Degraded, true, Reason::SecretNotFound)
@@ -39,11 +41,19 @@ async fn every_verb_that_is_used_is_allowed() {
     sandbox
         .change(
             NAME,
-            json!({"ingress": null, "autoscaling": null, "jobSearch": null, "logLevel": "DEBUG"}),
+            json!({"ingress": null, "autoscaling": null, "jobSearch": null, "logLevel": "DEBUG", "serviceAccountName": "default"}),
         )
         .await;
     sandbox
-        .event(NAME, "Pruned", &["Ingress/jobs", "HorizontalPodAutoscaler/jobs"])
+        .event(
+            NAME,
+            "Pruned",
+            &[
+                "ServiceAccount/jobs",
+                "Ingress/jobs",
+                "HorizontalPodAutoscaler/jobs",
+            ],
+        )
         .await;
     // Of no pods, once the HPA no longer decides.
     sandbox.event(NAME, "Pruned", &["PodDisruptionBudget/jobs"]).await;

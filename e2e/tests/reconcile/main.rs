@@ -9,6 +9,7 @@
 
 mod api;
 mod api_more;
+mod api_pods;
 mod autoscaler;
 mod bad_neighbour;
 mod children;
@@ -24,6 +25,9 @@ mod leader;
 mod lowest;
 mod namespaces;
 mod noop;
+mod paused;
+mod pods;
+mod policies;
 mod process;
 mod prune;
 mod render;

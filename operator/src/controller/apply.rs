@@ -175,6 +175,14 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Repo
     report
 }
 
+/// State of the pods of `owner`, as far as known.
+pub fn workload(context: &Context, owner: &Owner) -> Option<Workload> {
+    context
+        .children
+        .get(&owner.child(ChildKind::Deployment))
+        .and_then(|known| known.workload)
+}
+
 /// The children, with the live pod template where the rendered one is held back.
 fn hold_template(context: &Context, owner: &Owner, children: &[Child], report: &mut Report) -> Vec<Child> {
     let known = context

@@ -1,12 +1,14 @@
-//! Reads what a resource names: the Secret with its RapidAPI key, and whether an HPA has its pods.
+//! Reads what a resource names: the Secret with its RapidAPI key, the claims among its volumes, and whether an
+//! HPA has its pods.
 
 use iam_mcp_crds::{McpServer, Reason, SecretKeyRef};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::{Api, ResourceExt as _};
 
 use super::{
     context::{Context, full_name},
     error::{Blocked, Error},
+    validate::{Claims, claims_named},
 };
 
 /// What a resource names, as it is now.
@@ -16,6 +18,8 @@ pub struct References {
     pub key_problem: Option<Blocked>,
     /// Whether an HPA, ours or somebody's, targets the Deployment.
     pub hpa_targets_deployment: bool,
+    /// The claims among its volumes.
+    pub claims: Claims,
 }
 
 /// Reads what `server` names, and notes whom to wake when it changes.
@@ -44,7 +48,27 @@ pub async fn dereference(server: &McpServer, context: &Context) -> Result<Refere
     Ok(References {
         key_problem,
         hpa_targets_deployment: context.hpas.is_target(&name),
+        claims: claims(server, context).await?,
     })
+}
+
+/// Who may mount the claims that the volumes name. Modes never change, so nothing has to wake us but a claim
+/// that does not exist yet.
+async fn claims(server: &McpServer, context: &Context) -> Result<Claims, Error> {
+    let mut claims = Claims::new();
+    for name in claims_named(&server.spec) {
+        let namespace = server.namespace().unwrap_or_default();
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
+        let claim = api
+            .get_opt(&name)
+            .await
+            .map_err(Error::api(format!("read PersistentVolumeClaim/{name}")))?;
+        claims.insert(
+            name,
+            claim.map(|claim| claim.spec.unwrap_or_default().access_modes.unwrap_or_default()),
+        );
+    }
+    Ok(claims)
 }
 
 async fn key_problem(

@@ -38,7 +38,8 @@ impl Error {
         }
     }
 
-    /// Whether the namespace is being deleted: nothing can be made in it any more, and nothing need be.
+    /// Whether the namespace is being deleted, or is gone before the news of its servers' end has come:
+    /// nothing can be made in it any more, and nothing need be.
     #[must_use]
     pub fn namespace_is_going(&self) -> bool {
         let Self::Api { source, .. } = self else {
@@ -47,11 +48,13 @@ impl Error {
         let kube::Error::Api(status) = source.as_ref() else {
             return false;
         };
-        let causes = status.details.iter().flat_map(|details| &details.causes);
-        status.code == 403
-            && causes
-                .into_iter()
-                .any(|cause| cause.reason == "NamespaceTerminating")
+        let details = status.details.iter();
+        let mut causes = details.clone().flat_map(|details| &details.causes);
+        match status.code {
+            403 => causes.any(|cause| cause.reason == "NamespaceTerminating"),
+            404 => details.into_iter().any(|details| details.kind == "namespaces"),
+            _ => false,
+        }
     }
 
     /// A bounded name for metrics and logs.

@@ -56,6 +56,10 @@ pub enum Happened {
     KeyPromoted,
     /// The old session key is accepted no longer.
     KeyRetired,
+    /// The resource says that nothing may be changed.
+    Paused,
+    /// It says so no longer.
+    Resumed,
 }
 
 impl Happened {
@@ -74,6 +78,8 @@ impl Happened {
             Self::KeyRotationStarted => "KeyRotationStarted",
             Self::KeyPromoted => "KeyPromoted",
             Self::KeyRetired => "KeyRetired",
+            Self::Paused => "Paused",
+            Self::Resumed => "Resumed",
         }
     }
 
@@ -89,7 +95,9 @@ impl Happened {
             | Self::DrainEnded
             | Self::KeyRotationStarted
             | Self::KeyPromoted
-            | Self::KeyRetired => "Normal",
+            | Self::KeyRetired
+            | Self::Paused
+            | Self::Resumed => "Normal",
         }
     }
 }

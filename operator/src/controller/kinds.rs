@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{
     build::Children,
     owned::{Digest, Parts, desired_parts},
+    stored::as_stored,
 };
 
 /// A kind of child.
@@ -143,11 +144,12 @@ pub fn in_order(children: Children, owner: Option<&Value>) -> Result<Vec<Child>,
         ingress,
         hpa,
     } = children;
-    let mut list = vec![
-        child(ChildKind::ServiceAccount, &service_account, owner)?,
-        child(ChildKind::Service, &service, owner)?,
-        child(ChildKind::Deployment, &deployment, owner)?,
-    ];
+    let mut list = Vec::with_capacity(ChildKind::ALL.len());
+    if let Some(service_account) = service_account {
+        list.push(child(ChildKind::ServiceAccount, &service_account, owner)?);
+    }
+    list.push(child(ChildKind::Service, &service, owner)?);
+    list.push(child(ChildKind::Deployment, &deployment, owner)?);
     if let Some(pdb) = pdb {
         list.push(child(ChildKind::PodDisruptionBudget, &pdb, owner)?);
     }
@@ -166,6 +168,9 @@ fn child<K: Serialize>(
     owner: Option<&Value>,
 ) -> Result<Child, serde_json::Error> {
     let mut manifest = serde_json::to_value(object)?;
+    if kind == ChildKind::Deployment {
+        as_stored(&mut manifest["spec"]["template"]);
+    }
     // k8s-openapi writes `status` only when set; an applied child has none.
     if let Some(owner) = owner {
         manifest["metadata"]["ownerReferences"] = json!([owner]);

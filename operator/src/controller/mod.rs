@@ -13,6 +13,7 @@ pub mod keys;
 pub mod kinds;
 pub mod memory;
 pub mod owned;
+pub mod pod_security;
 pub mod pods;
 pub mod quantity;
 pub mod replicas;
@@ -20,6 +21,8 @@ pub mod roll;
 pub mod rotation;
 pub mod servers;
 pub mod status;
+pub mod stored;
+pub mod strategic;
 pub mod template;
 pub mod validate;
 pub mod watch;
@@ -27,7 +30,7 @@ pub mod watch;
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _, future::join, stream};
-use iam_mcp_crds::{McpServer, Reason};
+use iam_mcp_crds::{DrainingPod, McpServer, McpServerStatus, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Resource as _, ResourceExt as _,
@@ -169,8 +172,17 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         return Ok(RESYNC);
     };
     let draining = || context.pods.draining(&full_name(&server.metadata));
+    if server.spec.paused == Some(true) {
+        return paused(server, &owner, draining(), &previous, context).await;
+    }
     let references = dereference::dereference(server, context).await?;
-    let validated = match validate::validate(server, &context.defaults, references.hpa_targets_deployment) {
+    let settled = validate::validate(server, &context.defaults, references.hpa_targets_deployment).and_then(
+        |mut validated| {
+            validated.settle_claims(server.spec.rollout.as_deref(), &references.claims)?;
+            Ok(validated)
+        },
+    );
+    let validated = match settled {
         Ok(validated) => validated,
         Err(invalid) => {
             let status = status::of_invalid(server, &invalid.to_string(), draining(), &previous);
@@ -205,9 +217,33 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
     status::write(server, status, &previous, context).await?;
     match report.failed {
         Some(error) => Err(error),
-        None if report.blocked.is_empty() => Ok(report.rotation.again.unwrap_or(RESYNC)),
-        None => Ok(BLOCKED),
+        // Nothing tells of a claim that appears.
+        None if !report.blocked.is_empty() || references.claims.values().any(Option::is_none) => Ok(BLOCKED),
+        None => Ok(report.rotation.again.unwrap_or(RESYNC)),
     }
+}
+
+/// A server that says that nothing may be changed: only its status follows what happens.
+async fn paused(
+    server: &McpServer,
+    owner: &Owner,
+    draining: Vec<DrainingPod>,
+    previous: &McpServerStatus,
+    context: &Context,
+) -> Result<Duration, Error> {
+    // Whether an HPA has the pods matters to what is written only.
+    let status = match validate::validate(server, &context.defaults, false) {
+        Ok(validated) => {
+            let workload = apply::workload(context, owner);
+            status::of_paused(server, &validated, workload.as_ref(), draining, previous)
+        }
+        Err(invalid) => {
+            let status = status::of_invalid(server, &invalid.to_string(), draining, previous);
+            status::say_paused(status, server, previous)
+        }
+    };
+    status::write(server, status, previous, context).await?;
+    Ok(RESYNC)
 }
 
 /// A failure that has come again and again is told in the status; one that passes is not.

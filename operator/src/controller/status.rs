@@ -53,7 +53,7 @@ pub fn of_applied(
     let complete = workload.is_some_and(is_complete);
     let accepted = match trouble.filter(|t| t.reason == Reason::ChildRejected) {
         Some(trouble) => Verdict::new(ConditionType::Accepted, false, trouble.reason, &trouble.message),
-        None => Verdict::new(ConditionType::Accepted, true, Reason::Valid, "the spec is valid"),
+        None => accepted(validated),
     };
     let verdicts = vec![
         accepted,
@@ -100,6 +100,94 @@ pub fn tell_template(status: &mut McpServerStatus, record: Option<TemplateRecord
         "all pods run the template of an earlier operator; they get the current one with the next change of the \
          spec, or when the operator runs with --roll-default-image"
             .clone_into(&mut condition.message);
+    }
+}
+
+/// Status of a server that says that nothing may be changed. What was last said of trouble stays, and so does
+/// what was last applied.
+#[must_use]
+pub fn of_paused(
+    server: &McpServer,
+    validated: &ValidatedServer,
+    workload: Option<&Workload>,
+    draining: Vec<DrainingPod>,
+    previous: &McpServerStatus,
+) -> McpServerStatus {
+    // Nothing is looked at while it is paused, so nothing can have become better.
+    let trouble = condition(previous, ConditionType::Degraded)
+        .filter(|known| known.status == "True")
+        .and_then(|known| {
+            let stays = [
+                Reason::ChildRejected,
+                Reason::NameConflict,
+                Reason::SecretKeyNotFound,
+                Reason::SecretNotFound,
+            ];
+            let reason = stays.into_iter().find(|reason| reason.as_str() == known.reason)?;
+            Some(Blocked {
+                reason,
+                message: known.message.clone(),
+            })
+        });
+    let mut status = of_applied(server, validated, workload, draining, trouble.as_ref(), previous);
+    if workload.is_none() {
+        let why = format!("nothing was made yet: {PAUSED}");
+        let verdict = Verdict::new(ConditionType::Ready, false, Reason::Paused, why);
+        put(&mut status, with_times(vec![verdict], server, previous));
+    }
+    say_paused(
+        McpServerStatus {
+            url: previous.url.clone(),
+            image: previous.image.clone(),
+            ..status
+        },
+        server,
+        previous,
+    )
+}
+
+const PAUSED: &str = "spec.paused is true, so nothing is changed and drift stays until it is false or gone";
+
+/// `status`, and that nothing may be changed.
+#[must_use]
+pub fn say_paused(
+    mut status: McpServerStatus,
+    server: &McpServer,
+    previous: &McpServerStatus,
+) -> McpServerStatus {
+    let verdict = Verdict::new(ConditionType::Progressing, false, Reason::Paused, PAUSED);
+    put(&mut status, with_times(vec![verdict], server, previous));
+    status
+}
+
+fn put(status: &mut McpServerStatus, conditions: Vec<Condition>) {
+    for condition in conditions {
+        match status.conditions.iter_mut().find(|c| c.type_ == condition.type_) {
+            Some(place) => *place = condition,
+            None => status.conditions.push(condition),
+        }
+    }
+}
+
+/// A valid spec, and what to know of it.
+fn accepted(validated: &ValidatedServer) -> Verdict {
+    let message = match &validated.pods.note {
+        Some(note) => format!("the spec is valid; {note}"),
+        None => "the spec is valid".to_owned(),
+    };
+    Verdict::new(ConditionType::Accepted, true, Reason::Valid, message)
+}
+
+/// The event that tells that a server was paused, or is no longer, from `before` to `after`.
+#[must_use]
+pub fn pause(before: &McpServerStatus, after: &McpServerStatus) -> Option<(Happened, String)> {
+    let paused = |status| {
+        condition(status, ConditionType::Progressing).filter(|c| c.reason == Reason::Paused.as_str())
+    };
+    match (paused(before), paused(after)) {
+        (None, Some(now)) => Some((Happened::Paused, now.message.clone())),
+        (Some(_), None) => Some((Happened::Resumed, "spec.paused is true no longer".to_owned())),
+        _ => None,
     }
 }
 
@@ -348,6 +436,7 @@ pub async fn write(
     }
     let events = drains(previous, &status)
         .into_iter()
+        .chain(pause(previous, &status))
         .chain(transition(previous, &status));
     context.statuses.lock().insert(uid, status.clone());
     for (happened, note) in events {

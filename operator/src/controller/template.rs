@@ -11,7 +11,14 @@ use serde_json::Value;
 use super::owned::{Digest, digest, short_hex};
 
 /// Fields of the spec that are in no template: a change of them is no reason for new pods.
-const BESIDE_THE_TEMPLATE: &[&str] = &["autoscaling", "operatorClass", "replicas", "service"];
+const BESIDE_THE_TEMPLATE: &[&str] = &[
+    "autoscaling",
+    "operatorClass",
+    "paused",
+    "replicas",
+    "rollout",
+    "service",
+];
 
 /// What becomes of a template.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_mcp_crds::{
-    AutoscalingSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel, McpServer, SecretKeyRef,
-    ServiceSpec, SessionsSpec, spec::RESERVED_ENV,
+    AutoscalingSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel, McpServer, McpServerSpec,
+    SecretKeyRef, ServiceSpec, SessionsSpec, spec::RESERVED_ENV,
 };
 use k8s_openapi::{
     api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements},
@@ -16,6 +16,11 @@ use k8s_openapi::{
 use kube::ResourceExt as _;
 
 use super::quantity::{canonical, is_quantity};
+
+mod pod_template;
+mod pods;
+
+pub use pods::{Claims, Pods, Strategy, claims_named};
 
 /// Longest name: with the longest suffix of a child it still fits a label value (63).
 const NAME_MAX: usize = 52;
@@ -80,6 +85,8 @@ pub struct ValidatedServer {
     pub autoscaling: Option<AutoscalingSpec>,
     /// What becomes of open sessions when a pod has to go.
     pub sessions: SessionsSpec,
+    /// What the pods are like.
+    pub pods: Pods,
 }
 
 impl ValidatedServer {
@@ -158,25 +165,13 @@ pub fn validate(
             ));
         }
     }
-    let given = spec
-        .resources
-        .iter()
-        .flat_map(|r| [("requests", &r.requests), ("limits", &r.limits)]);
-    for (list, quantities) in given {
-        for (resource, quantity) in quantities.iter().flatten() {
-            if !is_quantity(&quantity.0) {
-                problems.push(format!(
-                    "resources.{list}.{resource}: {:?} is not a quantity, such as 500m or 256Mi",
-                    quantity.0
-                ));
-            }
-        }
-    }
+    check_quantities(spec, &mut problems);
     let search = spec.job_search.clone().unwrap_or_default();
     let rapid_api = search.rapid_api.unwrap_or_default();
     if search.provider == JobProvider::JSearch && rapid_api.key_secret_ref.is_none() {
         problems.push("jobSearch: provider JSearch needs rapidApi.keySecretRef".to_owned());
     }
+    let pods = pods::validate(&name, spec, &mut problems);
     if !problems.is_empty() {
         return Err(Invalid(problems));
     }
@@ -185,7 +180,7 @@ pub fn validate(
         Some(n) if spec.autoscaling.is_none() && !foreign_hpa => Replicas::Ours(n),
         _ => Replicas::Theirs,
     };
-    Ok(ValidatedServer {
+    let mut validated = ValidatedServer {
         namespace: server.namespace().unwrap_or_default(),
         name,
         image: spec
@@ -206,7 +201,28 @@ pub fn validate(
         ingress: spec.ingress.clone(),
         autoscaling: spec.autoscaling.clone(),
         sessions,
-    })
+        pods,
+    };
+    // Last, since it looks at what is built of all the others.
+    pods::patch_template(&mut validated, spec)?;
+    Ok(validated)
+}
+
+fn check_quantities(spec: &McpServerSpec, problems: &mut Vec<String>) {
+    let given = spec
+        .resources
+        .iter()
+        .flat_map(|r| [("requests", &r.requests), ("limits", &r.limits)]);
+    for (list, quantities) in given {
+        for (resource, quantity) in quantities.iter().flatten() {
+            if !is_quantity(&quantity.0) {
+                problems.push(format!(
+                    "resources.{list}.{resource}: {:?} is not a quantity, such as 500m or 256Mi",
+                    quantity.0
+                ));
+            }
+        }
+    }
 }
 
 /// A DNS-1035 label: what a Service's name must be on every supported Kubernetes.

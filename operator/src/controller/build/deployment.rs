@@ -3,7 +3,7 @@
 use iam_mcp_crds::ImagePullPolicy;
 use k8s_openapi::{
     api::{
-        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        apps::v1::{Deployment, DeploymentSpec},
         core::v1::{
             Capabilities, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction, KeyToPath,
             PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource,
@@ -17,7 +17,7 @@ use kube::api::ObjectMeta;
 use super::{
     ValidatedServer, env, keys_secret_name,
     labels::{common, pod_selector},
-    metadata,
+    metadata, pods,
 };
 use crate::controller::validate::Replicas;
 
@@ -29,6 +29,8 @@ pub(super) const HTTP_PORT: i32 = 8080;
 pub(super) const ADMIN_PORT: i32 = 9090;
 /// Where it takes messages for its sessions from the other pods.
 pub(super) const PEER_PORT: i32 = 9091;
+/// The ports of the server's container, by name.
+pub const PORTS: [(&str, i32); 3] = [("http", HTTP_PORT), ("admin", ADMIN_PORT), ("peer", PEER_PORT)];
 /// Where the Secret with its keys is mounted.
 pub(super) const KEYS_DIR: &str = "/var/run/iam-mcp/keys";
 /// Where the RapidAPI key is mounted.
@@ -51,25 +53,28 @@ pub(super) fn build(server: &ValidatedServer) -> Deployment {
                 match_labels: Some(pod_selector(&server.name)),
                 ..LabelSelector::default()
             },
-            // A pod goes only when its successor is ready.
-            strategy: Some(DeploymentStrategy {
-                type_: Some("RollingUpdate".to_owned()),
-                rolling_update: Some(RollingUpdateDeployment {
-                    max_unavailable: Some(IntOrString::Int(0)),
-                    max_surge: Some(IntOrString::String("25%".to_owned())),
-                }),
-            }),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(common(&server.name)),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod(server)),
+            strategy: Some(pods::strategy(server)),
+            template: match &server.pods.template {
+                Some(patched) => patched.as_ref().clone(),
+                None => template(server),
             },
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
     }
+}
+
+/// The pods' template, before `podTemplate` changes it.
+pub(super) fn template(server: &ValidatedServer) -> PodTemplateSpec {
+    let mut template = PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(common(&server.name)),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod(server)),
+    };
+    pods::shape(&mut template, server);
+    template
 }
 
 fn pod(server: &ValidatedServer) -> PodSpec {
@@ -126,11 +131,7 @@ fn container(server: &ValidatedServer) -> Container {
             .to_owned()
         }),
         args: Some(vec!["http".to_owned()]),
-        ports: Some(vec![
-            port("http", HTTP_PORT),
-            port("admin", ADMIN_PORT),
-            port("peer", PEER_PORT),
-        ]),
+        ports: Some(PORTS.map(|(name, number)| port(name, number)).to_vec()),
         env: Some(env::build(server)),
         env_from: (!server.env_from.is_empty()).then(|| server.env_from.clone()),
         resources: Some(server.resources.clone()),

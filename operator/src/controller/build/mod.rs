@@ -6,19 +6,20 @@ mod hpa;
 mod ingress;
 mod labels;
 mod pdb;
+mod pods;
 mod service;
 mod service_account;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::{Service, ServiceAccount},
+    core::v1::{PodTemplateSpec, Service, ServiceAccount},
     networking::v1::Ingress,
     policy::v1::PodDisruptionBudget,
 };
 use kube::api::ObjectMeta;
 
-pub use deployment::MARGIN;
+pub use deployment::{MARGIN, PORTS};
 pub use labels::{MANAGED_BY, managed_selector, pod_selector, selector_string};
 
 use super::validate::ValidatedServer;
@@ -36,8 +37,8 @@ pub fn keys_secret_name(server: &str) -> String {
 /// it is made once (see `keys`), and never rendered.
 #[derive(Clone, Debug)]
 pub struct Children {
-    /// The pods' identity; it may do nothing.
-    pub service_account: ServiceAccount,
+    /// The pods' identity, which may do nothing; none where the resource names another.
+    pub service_account: Option<ServiceAccount>,
     /// The stable address of the pods.
     pub service: Service,
     /// The pods.
@@ -54,13 +55,19 @@ pub struct Children {
 #[must_use]
 pub fn build(server: &ValidatedServer) -> Children {
     Children {
-        service_account: service_account::build(server),
+        service_account: (server.pods.service_account.is_none()).then(|| service_account::build(server)),
         service: service::build(server),
         deployment: deployment::build(server),
         pdb: server.may_have_several_pods().then(|| pdb::build(server)),
         ingress: server.ingress.as_ref().map(|spec| ingress::build(server, spec)),
         hpa: server.autoscaling.as_ref().map(|spec| hpa::build(server, spec)),
     }
+}
+
+/// The template of the pods of `server`, before `podTemplate` changes it.
+#[must_use]
+pub fn pod_template(server: &ValidatedServer) -> PodTemplateSpec {
+    deployment::template(server)
 }
 
 /// Metadata that every child has.
