@@ -9,8 +9,11 @@ pub mod drift;
 pub mod error;
 pub mod events;
 pub mod index;
+pub mod key_secrets;
 pub mod keys;
 pub mod kinds;
+mod listing;
+pub mod live;
 pub mod memory;
 pub mod owned;
 pub mod pods;
@@ -19,6 +22,8 @@ pub mod replicas;
 pub mod rotation;
 pub mod servers;
 pub mod status;
+pub mod statuses;
+pub mod uid;
 pub mod validate;
 pub mod watch;
 
@@ -29,7 +34,6 @@ use iam_mcp_crds::{McpServer, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Resource as _, ResourceExt as _,
-    core::DeserializeGuard,
     runtime::{
         Predicate as _, PredicateConfig, WatchStreamExt as _,
         controller::{self, Action, Controller},
@@ -80,20 +84,18 @@ pub async fn run(
     let (reader, writer) = reflector::store();
     let listed = Arc::new(Listed::default());
     let servers = servers::changes(&context.client, namespaces, &listed)
-        // Most of a cached resource would be field ownership, which is not read here.
-        .modify(|server| {
-            server.managed_fields_mut().clear();
-            server
-                .annotations_mut()
-                .remove("kubectl.kubernetes.io/last-applied-configuration");
-        })
         .reflect(writer)
         .inspect_ok({
             let context = Arc::clone(&context);
-            move |event| {
-                if let Event::Delete(DeserializeGuard(Ok(server))) = event {
-                    context.forget(server);
+            move |event| match event {
+                Event::Delete(server) => context.forget(server.meta()),
+                Event::Apply(server) => {
+                    let (uid, version) = (server.uid(), server.resource_version());
+                    context
+                        .statuses
+                        .seen(&uid.unwrap_or_default(), &version.unwrap_or_default());
                 }
+                _ => {}
             }
         })
         .applied_objects()
@@ -124,11 +126,11 @@ pub async fn run(
 }
 
 async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
-    let server = match &server.0 {
+    let server = match server.read() {
         Ok(server) => server,
-        Err(invalid) => {
+        Err(error) => {
             tracing::error!(
-                name = invalid.metadata.name, namespace = invalid.metadata.namespace, error = %invalid.error,
+                name = server.name_any(), namespace = server.namespace(), %error,
                 "an McpServer cannot be read and is left alone until it changes"
             );
             return Ok(Action::await_change());
@@ -136,11 +138,11 @@ async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action
     };
     if server.meta().deletion_timestamp.is_some() {
         // Children go by owner reference; making one anew now would only hold up the deletion.
-        context.forget(server);
+        context.forget(server.meta());
         return Ok(Action::await_change());
     }
     let timer = context.metrics.reconcile_started();
-    let outcome = match tokio::time::timeout(RECONCILE_LIMIT, pass(server, &context)).await {
+    let outcome = match tokio::time::timeout(RECONCILE_LIMIT, pass(&server, &context)).await {
         Ok(Err(error)) if error.namespace_is_going() => Ok(RESYNC),
         Ok(outcome) => outcome,
         Err(_) => Err(Error::Timeout(RECONCILE_LIMIT)),
@@ -184,12 +186,13 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         .or(failing.as_ref());
     let workload = report.workload.as_ref();
     let status = status::of_applied(server, &validated, workload, draining(), trouble, &previous);
-    status::write(server, status, &previous, context).await?;
-    match report.failed {
-        Some(error) => Err(error),
-        None if report.blocked.is_empty() => Ok(report.rotation.again.unwrap_or(RESYNC)),
-        None => Ok(BLOCKED),
-    }
+    let waits = status::write_in_time(server, status, &previous, context).await?;
+    let again = match report.failed {
+        Some(error) => return Err(error),
+        None if report.blocked.is_empty() => report.rotation.again.unwrap_or(RESYNC),
+        None => BLOCKED,
+    };
+    Ok(waits.map_or(again, |waits| again.min(waits)))
 }
 
 /// A failure that has come again and again is told in the status; one that passes is not.

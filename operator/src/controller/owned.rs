@@ -51,16 +51,23 @@ pub fn owned_fields(live: &Value, manager: &str) -> Option<Value> {
 /// Digest of an object that is about to be applied: all of it but what names it.
 #[must_use]
 pub fn desired_digest(desired: &Value) -> Digest {
-    let mut body = desired.clone();
-    if let Some(object) = body.as_object_mut() {
-        object.remove("apiVersion");
-        object.remove("kind");
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.remove("name");
-            metadata.remove("namespace");
+    const NAMES: [&[&str]; 2] = [&["apiVersion", "kind"], &["name", "namespace"]];
+    let [of_object, of_metadata] = NAMES;
+    let mut hasher = Sha256::new();
+    match desired {
+        Value::Object(object) => {
+            feed_object(&mut hasher, object, of_object, |hasher, key, value| match value {
+                Value::Object(metadata) if key == "metadata" => {
+                    feed_object(hasher, metadata, of_metadata, |hasher, _, value| {
+                        feed(hasher, value)
+                    });
+                }
+                value => feed(hasher, value),
+            })
         }
+        value => feed(&mut hasher, value),
     }
-    digest(&body)
+    short(hasher)
 }
 
 fn applied_fields<'a>(live: &'a Value, manager: &'a str) -> impl Iterator<Item = &'a Map<String, Value>> {
@@ -145,29 +152,40 @@ fn merge(into: Value, from: Value) -> Value {
 fn digest(value: &Value) -> Digest {
     let mut hasher = Sha256::new();
     feed(&mut hasher, value);
+    short(hasher)
+}
+
+fn short(hasher: Sha256) -> Digest {
     let full = hasher.finalize();
     let mut short = Digest::default();
     short.copy_from_slice(&full[..16]);
     short
 }
 
+/// Feeds an object but for the keys in `without`, in the order of its keys.
+fn feed_object(
+    hasher: &mut Sha256,
+    object: &Map<String, Value>,
+    without: &[&str],
+    feed_value: impl Fn(&mut Sha256, &str, &Value),
+) {
+    let mut entries: Vec<(&String, &Value)> = object
+        .iter()
+        .filter(|(key, value)| !value.is_null() && !without.contains(&key.as_str()))
+        .collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    hasher.update(b"{");
+    for (key, value) in entries {
+        hasher.update(key.as_bytes());
+        hasher.update(b":");
+        feed_value(hasher, key, value);
+    }
+    hasher.update(b"}");
+}
+
 fn feed(hasher: &mut Sha256, value: &Value) {
     match value {
-        Value::Object(object) => {
-            let mut keys: Vec<&String> = object
-                .iter()
-                .filter(|(_, v)| !v.is_null())
-                .map(|(k, _)| k)
-                .collect();
-            keys.sort_unstable();
-            hasher.update(b"{");
-            for key in keys {
-                hasher.update(key.as_bytes());
-                hasher.update(b":");
-                feed(hasher, &object[key]);
-            }
-            hasher.update(b"}");
-        }
+        Value::Object(object) => feed_object(hasher, object, &[], |hasher, _, value| feed(hasher, value)),
         Value::Array(items) => {
             hasher.update(b"[");
             if !items.is_empty() && items.iter().all(Value::is_object) {
