@@ -234,7 +234,7 @@ fn remains((namespace, name): Name, uid: Option<Uid>) -> Guarded {
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::reflector;
+    use kube::{ResourceExt as _, runtime::reflector};
 
     use super::*;
 
