@@ -30,6 +30,9 @@ use crate::{
     metrics::Metrics,
 };
 
+/// Threads that run everything. The operator waits for the API server far more than it works; and each thread keeps an
+/// arena of memory of its own, on a large node as many as it has CPUs.
+const WORKERS: usize = 2;
 /// Pause between looks for the `CustomResourceDefinition`.
 const CRD_POLL: Duration = Duration::from_secs(2);
 /// Time for reconciles in flight after SIGTERM; below the chart's grace period.
@@ -51,6 +54,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 /// Those of `work`, and when the system gives no threads.
 pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
         .enable_all()
         .build()?
         .block_on(work)

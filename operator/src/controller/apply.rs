@@ -6,7 +6,7 @@ use iam_mcp_crds::{McpServer, McpServerStatus, Reason, TemplateRecord};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Resource as _, ResourceExt,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ use super::{
     error::{Blocked, Error},
     keys,
     kinds::{Child, ChildKind},
+    live::LiveChild,
     memory::Applied,
     owned, replicas,
     template::{self, Fate},
@@ -117,11 +118,13 @@ enum Change {
 /// Applies `children` of `owner` and prunes the kinds that are not among them.
 pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Report {
     let mut report = Report::default();
-    let children = &hold_template(context, owner, children, &mut report);
+    let held = hold_template(context, owner, children, &mut report);
+    let children = held.as_deref().unwrap_or(children);
     // Identity and keys first: pods cannot start without them.
     let (first, rest): (Vec<_>, Vec<_>) = children.iter().partition(|c| c.kind == ChildKind::ServiceAccount);
     let keys_name = super::build::keys_secret_name(&owner.name);
     match ensure_keys(context, owner, children).await {
+        Ok(keys::Outcome::Rests) => keys::rest(context, owner),
         Ok(keys::Outcome::Unchanged(secret)) => {
             let server = (owner.namespace.clone(), owner.name.clone());
             context.pods.set_drain_keys(&server, || keys::drain_keys(&secret));
@@ -171,7 +174,9 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Repo
     if !report.held_back {
         report.template = applied_template(context, owner, children, deployment.as_ref());
     }
-    report.workload = deployment.and_then(|known| known.workload);
+    report.workload = deployment
+        .and_then(|known| known.workload)
+        .map(|workload| *workload);
     report
 }
 
@@ -181,41 +186,46 @@ pub fn workload(context: &Context, owner: &Owner) -> Option<Workload> {
         .children
         .get(&owner.child(ChildKind::Deployment))
         .and_then(|known| known.workload)
+        .map(|workload| *workload)
 }
 
-/// The children, with the live pod template where the rendered one is held back.
-fn hold_template(context: &Context, owner: &Owner, children: &[Child], report: &mut Report) -> Vec<Child> {
+/// The children with the live pod template, where the rendered one is held back.
+fn hold_template(
+    context: &Context,
+    owner: &Owner,
+    children: &[Child],
+    report: &mut Report,
+) -> Option<Vec<Child>> {
     let known = context
         .children
         .get(&owner.child(ChildKind::Deployment))
-        .filter(|known| known.owner_uid.as_deref() == Some(owner.uid.as_str()));
+        .filter(|known| known.is_owned_by(&owner.uid));
     let TemplateOf {
         asked_for,
         record,
         seen,
     } = &owner.template;
+    let at = children
+        .iter()
+        .position(|child| child.kind == ChildKind::Deployment)?;
+    let (rendered, live) = (children[at].parts.template?, known?.template?);
+    let fate = template::fate(asked_for, &rendered, Some(&live), record.as_ref(), *seen);
     let name = (owner.namespace.clone(), owner.name.clone());
-    let mut children = children.to_vec();
-    for child in &mut children {
-        let (Some(rendered), Some(live)) = (child.parts.template, known.as_ref().and_then(|k| k.template))
-        else {
-            continue;
-        };
-        let fate = template::fate(asked_for, &rendered, Some(&live), record.as_ref(), *seen);
-        if fate == Fate::Hold && !context.roll.admits(&name) {
-            report.held_back = true;
-            // What is there is taken for what was asked for, if nobody kept a record.
-            report.template = record.clone().or_else(|| {
-                Some(TemplateRecord {
-                    asked_for: asked_for.clone(),
-                    rendered: owned::short_hex(&live),
-                    live: owned::short_hex(&live),
-                })
-            });
-            *child = child.holding(live);
-        }
+    if fate == Fate::Apply || context.roll.admits(&name) {
+        return None;
     }
-    children
+    report.held_back = true;
+    // What is there is taken for what was asked for, if nobody kept a record.
+    report.template = record.clone().or_else(|| {
+        Some(TemplateRecord {
+            asked_for: asked_for.clone(),
+            rendered: owned::short_hex(&live),
+            live: owned::short_hex(&live),
+        })
+    });
+    let mut children = children.to_vec();
+    children[at] = children[at].holding(live);
+    Some(children)
 }
 
 /// The record of the pod template that was applied; the one before, if it could not be.
@@ -243,10 +253,11 @@ fn applied_template(
 }
 
 /// What is sent for `child`: its manifest, with the live pod template if that is held.
-async fn manifest(api: &kube::Api<DynamicObject>, child: &Child) -> Result<Value, Error> {
+async fn manifest(context: &Context, owner: &Owner, child: &Child) -> Result<Value, Error> {
     let mut manifest = child.manifest.clone();
     if child.holds_template {
-        let live = api
+        let live = context
+            .child_api(child.kind, &owner.namespace)
             .get(&child.name)
             .await
             .map_err(Error::api(format!("read {}", child.title())))?;
@@ -257,19 +268,18 @@ async fn manifest(api: &kube::Api<DynamicObject>, child: &Child) -> Result<Value
 }
 
 async fn ensure_keys(context: &Context, owner: &Owner, children: &[Child]) -> Result<keys::Outcome, Error> {
-    let labels = children
-        .first()
-        .map(|c| c.manifest["metadata"]["labels"].clone())
-        .unwrap_or_default();
-    let labels = serde_json::from_value(labels)?;
-    keys::ensure(&context.client, owner, &labels).await
+    keys::ensure(context, owner, || {
+        let labels = children.first().map(|c| c.manifest["metadata"]["labels"].clone());
+        Ok(serde_json::from_value(labels.unwrap_or_default())?)
+    })
+    .await
 }
 
 async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Change, Error> {
     let known = context.children.get(&owner.child(child.kind));
     let last = context.memory.get(&owner.uid, child.kind);
     if let Some(known) = &known {
-        if known.owner_uid.as_deref() != Some(owner.uid.as_str()) {
+        if !known.is_owned_by(&owner.uid) {
             return Ok(Change::Blocked(name_conflict(child)));
         }
         let settled = known.digest.is_some()
@@ -287,28 +297,48 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
     // The same was applied before, so it is the cluster that changed, not the resource.
     let drifted = last.is_some_and(|l| l.desired == child.digest);
     let api = context.child_api(child.kind, &owner.namespace);
-    let live = if known.is_none() || drifted {
+    let read = || async {
         let action = format!("read {}", child.title());
-        api.get_opt(&child.name).await.map_err(Error::api(action))?
+        api.get_opt(&child.name).await.map_err(Error::api(action))
+    };
+    // Where something of somebody else's was in the way, it is looked for first, so that waiting for it to go writes nothing.
+    let was_in_the_way = context.memory.is_in_the_way(&owner.uid, child.kind);
+    let mut live = if was_in_the_way || (known.is_some() && drifted) {
+        read().await?
     } else {
         None
     };
+    let mut made = None;
+    if known.is_none() && live.is_none() {
+        match create(context, owner, child).await? {
+            Created::Made(answer) => made = Some(answer),
+            Created::Refused(blocked) => return Ok(Change::Blocked(blocked)),
+            Created::Exists => live = read().await?,
+        }
+    }
     if let Some(live) = &live
         && controller_uid(live.meta()).as_deref() != Some(owner.uid.as_str())
     {
+        context.memory.set_in_the_way(&owner.uid, child.kind, true);
         return Ok(Change::Blocked(name_conflict(child)));
+    }
+    if was_in_the_way {
+        context.memory.set_in_the_way(&owner.uid, child.kind, false);
     }
     if known.as_ref().is_some_and(|k| k.owns_replicas) && child.manifest["spec"]["replicas"].is_null() {
         replicas::hand_over(&api, &owner.namespace, &child.name).await?;
         context.metrics.write(child.kind.as_str(), "hand_over");
     }
     let version = live.as_ref().and_then(ResourceExt::resource_version);
-    let version = version.or_else(|| known.as_ref().map(|k| k.resource_version.clone()));
-    let answer = match send(context, &api, child, version).await? {
-        Ok(answer) => answer,
-        Err(blocked) => return Ok(Change::Blocked(blocked)),
+    let version = version.or_else(|| known.as_ref().map(|k| k.resource_version.to_string()));
+    let answer = match made {
+        Some(answer) => answer,
+        None => match send(context, owner, child, version).await? {
+            Ok(answer) => answer,
+            Err(blocked) => return Ok(Change::Blocked(blocked)),
+        },
     };
-    let observed = Observed::new(child.kind, &answer);
+    let observed: Observed = answer.observed;
     let applied = Applied {
         desired: child.digest,
         answered: observed.digest,
@@ -332,15 +362,45 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
     })
 }
 
+/// What came of making a child that is not known to be there.
+enum Created {
+    Made(Box<LiveChild>),
+    /// Somebody else made one of that name, or we did and the watch has not shown it yet.
+    Exists,
+    Refused(Blocked),
+}
+
+/// Makes one child, if there is nothing of its name. That needs no look before: an apply that names a resourceVersion is
+/// taken for an object that does not exist, and refused for one that has another.
+async fn create(context: &Context, owner: &Owner, child: &Child) -> Result<Created, Error> {
+    /// No object has it: it is that of an empty store.
+    const NO_VERSION: &str = "1";
+    let api = context.live_api(child.kind, &owner.namespace);
+    let mut manifest = child.manifest.clone();
+    manifest["metadata"]["resourceVersion"] = json!(NO_VERSION);
+    context.metrics.write(child.kind.as_str(), "apply");
+    let params = PatchParams::apply(OPERATOR).force();
+    let answer = api.patch(&child.name, &params, &Patch::Apply(&manifest)).await;
+    if let Some(message) = refused(&answer) {
+        return Ok(Created::Refused(rejected(child, &message)));
+    }
+    match answer {
+        Ok(made) => Ok(Created::Made(Box::new(made))),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Created::Exists),
+        Err(error) => Err(Error::api(format!("make {}", child.title()))(error)),
+    }
+}
+
 /// Applies one child, whose live object has `version`; the inner error is a refusal that only a person can end.
 async fn send(
     context: &Context,
-    api: &kube::Api<DynamicObject>,
+    owner: &Owner,
     child: &Child,
     version: Option<String>,
-) -> Result<Result<DynamicObject, Blocked>, Error> {
+) -> Result<Result<Box<LiveChild>, Blocked>, Error> {
+    let api = context.live_api(child.kind, &owner.namespace);
     let params = PatchParams::apply(OPERATOR).force();
-    let manifest = manifest(api, child).await?;
+    let manifest = manifest(context, owner, child).await?;
     let patch = Patch::Apply(&manifest);
     context.metrics.write(child.kind.as_str(), "apply");
     let mut answer = api.patch(&child.name, &params, &patch).await;
@@ -360,13 +420,10 @@ async fn send(
         answer = api.patch(&child.name, &params, &patch).await;
     }
     if let Some(message) = refused(&answer) {
-        return Ok(Err(Blocked {
-            reason: Reason::ChildRejected,
-            message: format!("the API server refuses {}: {message}", child.title()),
-        }));
+        return Ok(Err(rejected(child, &message)));
     }
     answer
-        .map(Ok)
+        .map(|answer| Ok(Box::new(answer)))
         .map_err(Error::api(format!("apply {}", child.title())))
 }
 
@@ -393,6 +450,13 @@ fn refused<T>(answer: &Result<T, kube::Error>) -> Option<String> {
     }
 }
 
+fn rejected(child: &Child, message: &str) -> Blocked {
+    Blocked {
+        reason: Reason::ChildRejected,
+        message: format!("the API server refuses {}: {message}", child.title()),
+    }
+}
+
 fn name_conflict(child: &Child) -> Blocked {
     Blocked {
         reason: Reason::NameConflict,
@@ -406,17 +470,13 @@ fn name_conflict(child: &Child) -> Blocked {
 /// Deletes a child of `kind` that is ours and no longer wanted; says whether there was one.
 async fn prune(context: &Context, owner: &Owner, kind: ChildKind) -> Result<bool, Error> {
     let key = owner.child(kind);
-    let Some(known) = context
-        .children
-        .get(&key)
-        .filter(|k| k.owner_uid.as_deref() == Some(owner.uid.as_str()))
-    else {
+    let Some(known) = context.children.get(&key).filter(|k| k.is_owned_by(&owner.uid)) else {
         return Ok(false);
     };
     context.memory.remove(&owner.uid, kind);
     // By uid: what has the name now may be somebody else's.
     let preconditions = Preconditions {
-        uid: Some(known.uid.clone()),
+        uid: Some(known.uid.to_string()),
         resource_version: None,
     };
     let params = DeleteParams::background().preconditions(preconditions);
@@ -431,6 +491,6 @@ async fn prune(context: &Context, owner: &Owner, kind: ChildKind) -> Result<bool
             ));
         }
     }
-    context.children.remove(&key, &known.uid);
+    context.children.remove(&key, &known.uid.to_string());
     Ok(true)
 }

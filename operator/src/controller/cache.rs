@@ -2,16 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kube::{
-    Resource as _, ResourceExt as _,
-    core::{DynamicObject, ObjectMeta},
-};
+use kube::core::ObjectMeta;
 use parking_lot::RwLock;
 use serde_json::Value;
 
 use super::{
     kinds::ChildKind,
     owned::{Digest, owned_parts, owns},
+    uid::Uid,
 };
 use crate::OPERATOR;
 
@@ -27,14 +25,14 @@ pub struct ChildRef {
 }
 
 /// A live child.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// Its uid.
-    pub uid: String,
+    pub uid: Uid,
     /// Its resourceVersion.
-    pub resource_version: String,
+    pub resource_version: Box<str>,
     /// The uid of the controller that owns it.
-    pub owner_uid: Option<String>,
+    pub owner_uid: Option<Uid>,
     /// Digest of the fields that this operator applied; `None` when it applied none.
     pub digest: Option<Digest>,
     /// Digest of the pod template, as far as this operator applied it, of a Deployment.
@@ -42,7 +40,7 @@ pub struct Observed {
     /// Whether this operator owns `spec.replicas`.
     pub owns_replicas: bool,
     /// State of the pods, of a Deployment.
-    pub workload: Option<Workload>,
+    pub workload: Option<Box<Workload>>,
 }
 
 /// State of a Deployment's pods.
@@ -90,24 +88,31 @@ impl Observed {
             && *workload == other.workload
     }
 
-    /// Reads what is needed from a live object. The object itself is not kept.
+    /// Reads what is needed from a live object, of which it is enough to have our own entries of `managedFields`.
     #[must_use]
-    pub fn new(kind: ChildKind, object: &DynamicObject) -> Self {
-        let metadata = serde_json::to_value(&object.metadata).unwrap_or_default();
-        let mut live = object.data.clone();
-        if let Some(body) = live.as_object_mut() {
-            body.insert("metadata".to_owned(), metadata);
-        }
-        let parts = owned_parts(&live, OPERATOR);
+    pub fn new(live: &Value) -> Self {
+        let metadata = &live["metadata"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().into();
+        let owners = metadata["ownerReferences"].as_array();
+        let controller = owners.into_iter().flatten().find(|o| o["controller"] == true);
+        // Of all kinds of children only a Deployment has pods.
+        let has_pods = live["spec"].get("template").is_some();
+        let parts = owned_parts(live, OPERATOR);
         Self {
-            uid: object.uid().unwrap_or_default(),
-            resource_version: object.resource_version().unwrap_or_default(),
-            owner_uid: controller_uid(object.meta()),
+            uid: metadata["uid"].as_str().unwrap_or_default().into(),
+            resource_version: text(&metadata["resourceVersion"]),
+            owner_uid: controller.and_then(|o| o["uid"].as_str()).map(Uid::from),
             digest: parts.map(|parts| parts.whole()),
             template: parts.and_then(|parts| parts.template),
-            owns_replicas: owns(&live, OPERATOR, &["f:spec", "f:replicas"]),
-            workload: (kind == ChildKind::Deployment).then(|| workload(&live)),
+            owns_replicas: owns(live, OPERATOR, &["f:spec", "f:replicas"]),
+            workload: has_pods.then(|| Box::new(workload(live))),
         }
+    }
+
+    /// Whether the controller that owns it has this uid.
+    #[must_use]
+    pub fn is_owned_by(&self, uid: &str) -> bool {
+        self.owner_uid.as_ref().is_some_and(|owner| owner.is(uid))
     }
 }
 
@@ -154,22 +159,42 @@ fn image(live: &Value) -> Option<Box<str>> {
 /// All live children, by reference.
 #[derive(Debug, Default)]
 pub struct ChildCache {
-    children: RwLock<HashMap<ChildRef, Observed>>,
+    inner: RwLock<Namespaces>,
+}
+
+/// By namespace and then by name, each written once for all children that have it.
+type Namespaces = HashMap<Box<str>, HashMap<Box<str>, Kinds>>;
+
+/// The children that have one name: a handful at most.
+type Kinds = Vec<(ChildKind, Observed)>;
+
+fn find<'a>(all: &'a Namespaces, key: &ChildRef) -> Option<&'a Observed> {
+    let kinds = all.get(key.namespace.as_str())?.get(key.name.as_str())?;
+    kinds
+        .iter()
+        .find(|(kind, _)| *kind == key.kind)
+        .map(|(_, observed)| observed)
 }
 
 impl ChildCache {
     /// The child, if it is there.
     #[must_use]
     pub fn get(&self, key: &ChildRef) -> Option<Observed> {
-        self.children.read().get(key).cloned()
+        find(&self.inner.read(), key).cloned()
     }
 
     /// Remembers a child, unless what is known is newer: the answer to our own write can overtake
     /// the watch, and then the watch's older events must not undo it. Says whether this is news.
     pub fn insert(&self, key: ChildRef, observed: Observed) -> bool {
-        let mut children = self.children.write();
-        let Some(known) = children.get_mut(&key) else {
-            children.insert(key, observed);
+        let mut all = self.inner.write();
+        let kinds = all
+            .entry(key.namespace.into())
+            .or_default()
+            .entry(key.name.into())
+            .or_default();
+        let Some((_, known)) = kinds.iter_mut().find(|(kind, _)| *kind == key.kind) else {
+            kinds.reserve_exact(1);
+            kinds.push((key.kind, observed));
             return true;
         };
         if known.uid == observed.uid && newer(&known.resource_version, &observed.resource_version) {
@@ -182,10 +207,18 @@ impl ChildCache {
 
     /// Forgets a child that is gone; says whether it was known.
     pub fn remove(&self, key: &ChildRef, uid: &str) -> bool {
-        let mut children = self.children.write();
-        let known = children.get(key).is_some_and(|known| known.uid == uid);
-        if known {
-            children.remove(key);
+        let mut all = self.inner.write();
+        let known = find(&all, key).is_some_and(|known| known.uid.is(uid));
+        if known && let Some(names) = all.get_mut(key.namespace.as_str()) {
+            if let Some(kinds) = names.get_mut(key.name.as_str()) {
+                kinds.retain(|(kind, _)| *kind != key.kind);
+                if kinds.is_empty() {
+                    names.remove(key.name.as_str());
+                }
+            }
+            if names.is_empty() {
+                all.remove(key.namespace.as_str());
+            }
         }
         known
     }
@@ -199,21 +232,40 @@ impl ChildCache {
         listed: &HashSet<ChildRef>,
     ) -> Vec<ChildRef> {
         let mut gone = Vec::new();
-        self.children.write().retain(|key, _| {
-            let in_scope = key.kind == kind && namespace.is_none_or(|ns| ns == key.namespace);
-            let keep = !in_scope || listed.contains(key);
-            if !keep {
-                gone.push(key.clone());
-            }
-            keep
-        });
+        let mut all = self.inner.write();
+        for (of, names) in all
+            .iter_mut()
+            .filter(|(of, _)| namespace.is_none_or(|ns| ns == &***of))
+        {
+            names.retain(|name, kinds| {
+                kinds.retain(|(known, _)| {
+                    let key = ChildRef {
+                        kind,
+                        namespace: of.to_string(),
+                        name: name.to_string(),
+                    };
+                    let keep = *known != kind || listed.contains(&key);
+                    if !keep {
+                        gone.push(key);
+                    }
+                    keep
+                });
+                !kinds.is_empty()
+            });
+        }
+        all.retain(|_, names| !names.is_empty());
         gone
     }
 
     /// Number of live children.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.children.read().len()
+        self.inner
+            .read()
+            .values()
+            .flat_map(HashMap::values)
+            .map(Vec::len)
+            .sum()
     }
 
     /// Whether there are none.
@@ -225,7 +277,7 @@ impl ChildCache {
 
 /// Whether resourceVersion `a` is newer than `b`. They are numbers in every API server in use, and
 /// Kubernetes 1.35 promises that; where they are not, neither counts as newer.
-fn newer(a: &str, b: &str) -> bool {
+pub(super) fn newer(a: &str, b: &str) -> bool {
     matches!((a.parse::<u64>(), b.parse::<u64>()), (Ok(a), Ok(b)) if a > b)
 }
 
@@ -243,8 +295,8 @@ mod tests {
 
     fn observed(uid: &str, version: &str) -> Observed {
         Observed {
-            uid: uid.to_owned(),
-            resource_version: version.to_owned(),
+            uid: uid.into(),
+            resource_version: version.into(),
             owner_uid: None,
             digest: None,
             template: None,
@@ -258,11 +310,10 @@ mod tests {
         let cache = ChildCache::default();
         assert!(cache.insert(key("a"), observed("1", "12")));
         assert!(!cache.insert(key("a"), observed("1", "9")));
-        assert_eq!(cache.get(&key("a")).unwrap().resource_version, "12");
+        assert_eq!(&*cache.get(&key("a")).unwrap().resource_version, "12");
         cache.insert(key("a"), observed("2", "5"));
-        assert_eq!(
-            cache.get(&key("a")).unwrap().uid,
-            "2",
+        assert!(
+            cache.get(&key("a")).unwrap().uid.is("2"),
             "another uid is another object"
         );
     }
@@ -272,7 +323,7 @@ mod tests {
         let cache = ChildCache::default();
         cache.insert(key("a"), observed("1", "1"));
         assert!(!cache.insert(key("a"), observed("1", "2")));
-        assert_eq!(cache.get(&key("a")).unwrap().resource_version, "2");
+        assert_eq!(&*cache.get(&key("a")).unwrap().resource_version, "2");
         assert!(cache.insert(
             key("a"),
             Observed {

@@ -6,9 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iam_mcp_crds::{McpServer, McpServerStatus};
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client,
     api::{DynamicObject, ObjectMeta},
 };
 use parking_lot::Mutex;
@@ -18,10 +17,13 @@ use super::{
     cache::ChildCache,
     events::Events,
     index::{Name, PointerIndex},
+    key_secrets::KeySecrets,
     kinds::ChildKind,
+    live::LiveChild,
     memory::Memory,
     pods::cache::Directory,
     roll::Roll,
+    statuses::Statuses,
     validate::Defaults,
 };
 use crate::metrics::Metrics;
@@ -38,6 +40,8 @@ pub struct Context {
     pub roll: Roll,
     /// Live children.
     pub children: ChildCache,
+    /// Secrets with the keys of servers.
+    pub key_secrets: KeySecrets,
     /// HPA → Deployment.
     pub hpas: PointerIndex,
     /// Server → Secrets that it names.
@@ -53,8 +57,8 @@ pub struct Context {
     pub events: Events,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// Status last written, by uid: the cached resource lags behind our own write.
-    pub statuses: Mutex<HashMap<String, McpServerStatus>>,
+    /// Status last written, while the cached resource lags behind.
+    pub statuses: Statuses,
     /// Failures in a row, by uid, for the back-off.
     pub failures: Mutex<HashMap<String, u32>>,
     /// Since when an old session key could be removed, by uid.
@@ -81,13 +85,14 @@ impl Context {
             class,
             roll,
             children: ChildCache::default(),
+            key_secrets: KeySecrets::default(),
             hpas: PointerIndex::default(),
             secrets: PointerIndex::default(),
             pods: Directory::default(),
             memory: Memory::default(),
             events,
             metrics,
-            statuses: Mutex::default(),
+            statuses: Statuses::default(),
             failures: Mutex::default(),
             unneeded_keys: Mutex::default(),
         }
@@ -96,6 +101,12 @@ impl Context {
     /// The API of one kind of children in `namespace`.
     #[must_use]
     pub fn child_api(&self, kind: ChildKind, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &kind.api_resource())
+    }
+
+    /// The same, for who wants no more of them than what is remembered.
+    #[must_use]
+    pub fn live_api(&self, kind: ChildKind, namespace: &str) -> Api<LiveChild> {
         Api::namespaced_with(self.client.clone(), namespace, &kind.api_resource())
     }
 
@@ -113,20 +124,20 @@ impl Context {
     }
 
     /// Forgets a server that is gone.
-    pub fn forget(&self, server: &McpServer) {
-        self.let_go(server);
+    pub fn forget(&self, metadata: &ObjectMeta) {
+        self.let_go(metadata);
         // Its pods need not drain for as long as they may.
-        self.pods.hurry(&full_name(&server.metadata));
+        self.pods.hurry(&full_name(metadata));
     }
 
     /// Forgets a server that is another operator's now; nothing of it is touched.
-    pub fn let_go(&self, server: &McpServer) {
-        let uid = server.uid().unwrap_or_default();
-        self.statuses.lock().remove(&uid);
+    pub fn let_go(&self, metadata: &ObjectMeta) {
+        let uid = metadata.uid.clone().unwrap_or_default();
+        self.statuses.forget(&uid);
         self.failures.lock().remove(&uid);
         self.unneeded_keys.lock().remove(&uid);
         self.memory.forget(&uid);
-        let name = full_name(&server.metadata);
+        let name = full_name(metadata);
         self.secrets.remove(&name);
         self.pods.set_rotating(&name, false);
         self.wake(self.roll.forget(&name));

@@ -18,12 +18,15 @@ use kube::{
     api::{ObjectMeta, Patch, PatchParams, PostParams},
 };
 use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
 
 use super::watch::chain;
 use crate::OPERATOR;
 
 /// What is said again within this time becomes a series; as in client-go.
 const SERIES: Duration = Duration::from_mins(6);
+/// Most events that are remembered for a series.
+const REMEMBERED: usize = 4096;
 /// Longest note in bytes that the API takes.
 const NOTE_MAX: usize = 1024;
 
@@ -108,21 +111,50 @@ impl Happened {
 pub struct Events {
     client: Client,
     instance: String,
-    said: Mutex<HashMap<Said, Repeated>>,
+    said: Mutex<Remembered>,
 }
 
-/// What makes two events the same.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Said {
-    server: String,
-    reason: &'static str,
-    note: String,
+/// Digest of what makes two events the same: the server, the reason and the note.
+type Said = [u8; 16];
+
+/// What was said a short while ago.
+struct Remembered {
+    said: HashMap<Said, Repeated>,
+    tidied: Instant,
 }
 
+#[derive(Clone, Copy)]
 struct Repeated {
-    event: String,
+    /// The random part of the event's name.
+    event: u64,
     count: i32,
     last: Instant,
+}
+
+impl Remembered {
+    /// Forgets what was said too long ago. Where very much is said, as at the making of thousands of servers, all of it
+    /// is forgotten: said again, it becomes an event of its own.
+    fn tidy(&mut self) {
+        if self.tidied.elapsed() > SERIES / 6 || self.said.len() > REMEMBERED {
+            self.said.retain(|_, repeated| repeated.last.elapsed() < SERIES);
+            if self.said.len() > REMEMBERED {
+                self.said.clear();
+            }
+            self.said.shrink_to(self.said.len() * 2);
+            self.tidied = Instant::now();
+        }
+    }
+}
+
+fn said(server: &str, reason: &str, note: &str) -> Said {
+    let mut hasher = Sha256::new();
+    for part in [server, reason, note] {
+        hasher.update(part.len().to_le_bytes());
+        hasher.update(part);
+    }
+    let mut said = Said::default();
+    said.copy_from_slice(&hasher.finalize()[..16]);
+    said
 }
 
 impl Events {
@@ -132,7 +164,10 @@ impl Events {
         Self {
             client,
             instance: instance.to_owned(),
-            said: Mutex::default(),
+            said: Mutex::new(Remembered {
+                said: HashMap::new(),
+                tidied: Instant::now(),
+            }),
         }
     }
 
@@ -149,13 +184,8 @@ impl Events {
         note: String,
         child: Option<ObjectReference>,
     ) {
-        let said = Said {
-            server: server.uid().unwrap_or_default(),
-            reason: happened.reason(),
-            note: cut(note),
-        };
-        if let Err(error) = self.write(server, happened, &said, child).await {
-            tracing::warn!(error = %chain(&error), reason = said.reason, "cannot write an event");
+        if let Err(error) = self.write(server, happened, cut(note), child).await {
+            tracing::warn!(error = %chain(&error), reason = happened.reason(), "cannot write an event");
         }
     }
 
@@ -163,12 +193,14 @@ impl Events {
         &self,
         server: &McpServer,
         happened: Happened,
-        said: &Said,
+        note: String,
         child: Option<ObjectReference>,
     ) -> Result<(), kube::Error> {
+        let said = said(&server.uid().unwrap_or_default(), happened.reason(), &note);
         let api: Api<Event> = Api::namespaced(self.client.clone(), &server.namespace().unwrap_or_default());
         let now = MicroTime(jiff::Timestamp::now());
-        if let Some((name, count)) = self.said_before(said) {
+        if let Some((id, count)) = self.said_before(said) {
+            let name = event_name(server, id);
             let series = EventSeries {
                 count,
                 last_observed_time: now.clone(),
@@ -183,19 +215,19 @@ impl Events {
                 answer => return answer.map(|_| ()),
             }
         }
-        let mut name = [0; 8];
+        let mut id = [0; 8];
         // Without randomness the name is taken, and the event is lost with a line in the log.
-        let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut name);
-        let name = format!("{}.{:016x}", server.name_any(), u64::from_be_bytes(name));
+        let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut id);
+        let id = u64::from_be_bytes(id);
         let event = Event {
             metadata: ObjectMeta {
-                name: Some(name.clone()),
+                name: Some(event_name(server, id)),
                 namespace: server.namespace(),
                 ..ObjectMeta::default()
             },
             type_: Some(happened.severity().to_owned()),
-            reason: Some(said.reason.to_owned()),
-            note: Some(said.note.clone()),
+            reason: Some(happened.reason().to_owned()),
+            note: Some(note),
             action: Some("Reconcile".to_owned()),
             event_time: Some(now),
             regarding: Some(server.object_ref(&())),
@@ -205,26 +237,31 @@ impl Events {
             ..Event::default()
         };
         api.create(&PostParams::default(), &event).await?;
-        self.said.lock().insert(
-            said.clone(),
-            Repeated {
-                event: name,
-                count: 1,
-                last: Instant::now(),
-            },
-        );
+        let first = Repeated {
+            event: id,
+            count: 1,
+            last: Instant::now(),
+        };
+        self.said.lock().said.insert(said, first);
         Ok(())
     }
 
     /// The event that said the same a short while ago, and how often that makes it.
-    fn said_before(&self, said: &Said) -> Option<(String, i32)> {
+    fn said_before(&self, said: Said) -> Option<(u64, i32)> {
         let mut all = self.said.lock();
-        all.retain(|_, repeated| repeated.last.elapsed() < SERIES);
-        let repeated = all.get_mut(said)?;
+        all.tidy();
+        let repeated = all.said.get_mut(&said)?;
+        if repeated.last.elapsed() >= SERIES {
+            return None;
+        }
         repeated.count += 1;
         repeated.last = Instant::now();
-        Some((repeated.event.clone(), repeated.count))
+        Some((repeated.event, repeated.count))
     }
+}
+
+fn event_name(server: &McpServer, id: u64) -> String {
+    format!("{}.{id:016x}", server.name_any())
 }
 
 fn cut(mut note: String) -> String {
@@ -242,6 +279,39 @@ fn cut(mut note: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_too_much_is_forgotten() {
+        let mut all = Remembered {
+            said: HashMap::new(),
+            tidied: Instant::now(),
+        };
+        for number in 0..=REMEMBERED as u64 {
+            let repeated = Repeated {
+                event: number,
+                count: 1,
+                last: Instant::now(),
+            };
+            all.tidy();
+            all.said
+                .insert(said("u", "Created", &number.to_string()), repeated);
+        }
+        assert!(all.said.len() > REMEMBERED);
+        all.tidy();
+        assert!(all.said.is_empty());
+    }
+
+    #[test]
+    fn events_differ_by_any_of_their_parts() {
+        let all = [
+            said("u", "a", "b"),
+            said("u", "a", "c"),
+            said("v", "a", "b"),
+            said("u", "ab", ""),
+        ];
+        let different: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
+    }
 
     #[test]
     fn a_long_note_is_cut_between_characters() {

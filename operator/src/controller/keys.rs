@@ -11,7 +11,7 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, ResourceExt as _,
     api::{ObjectMeta, Patch, PatchParams, PostParams},
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -36,13 +36,13 @@ const KEY_BYTES: usize = 32;
 /// Annotation on a McpServer: any new value asks for a new session key.
 pub const ROTATE: &str = "iam-mcp.dev/rotate-session-key";
 /// Annotation on the Secret: the value of [`ROTATE`] that was last acted on.
-const ACTED_ON: &str = "iam-mcp.dev/rotate-session-key";
+pub(super) const ACTED_ON: &str = "iam-mcp.dev/rotate-session-key";
 /// Annotation on the Secret: when the last step of a rotation under way was taken.
-const SINCE: &str = "iam-mcp.dev/session-key-since";
+pub(super) const SINCE: &str = "iam-mcp.dev/session-key-since";
 /// Where the key that is to seal next stands.
-const NEXT_KEY: &str = "session-key-next";
+pub(super) const NEXT_KEY: &str = "session-key-next";
 /// Where the key that sealed before stands.
-const PREVIOUS_KEY: &str = "session-key-previous";
+pub(super) const PREVIOUS_KEY: &str = "session-key-previous";
 
 /// Pause between two looks while pods take up a key.
 const LOOK_SOON: Duration = Duration::from_secs(3);
@@ -55,6 +55,8 @@ const GONE_FOR: Duration = Duration::from_secs(30);
 /// What was done about the Secret.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
+    /// By its metadata it is as it should be, and no rotation is wanted or under way.
+    Rests,
     /// It was there.
     Unchanged(Box<Secret>),
     /// It was made, or a missing key was added to it.
@@ -68,14 +70,24 @@ pub enum Outcome {
 /// # Errors
 /// When the API server cannot be asked, or the system gives no randomness.
 pub async fn ensure(
-    client: &Client,
+    context: &Context,
     owner: &Owner,
-    labels: &BTreeMap<String, String>,
+    labels: impl FnOnce() -> Result<BTreeMap<String, String>, Error>,
 ) -> Result<Outcome, Error> {
-    let api: Api<Secret> = Api::namespaced(client.clone(), &owner.namespace);
+    if context.key_secrets.rests(owner) {
+        return Ok(Outcome::Rests);
+    }
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &owner.namespace);
     let name = keys_secret_name(&owner.name);
     let action = format!("read Secret/{name}");
-    let Some(live) = api.get_opt(&name).await.map_err(Error::api(action))? else {
+    let server = (owner.namespace.clone(), owner.name.clone());
+    let live = if context.key_secrets.exists(&server) {
+        api.get_opt(&name).await.map_err(Error::api(action))?
+    } else {
+        // The watch has all of them. One that came since is refused below, and the next pass knows of it.
+        None
+    };
+    let Some(live) = live else {
         // What is asked for at the start is a key, and this is one.
         let acted_on = owner
             .rotate
@@ -85,7 +97,7 @@ pub async fn ensure(
             metadata: ObjectMeta {
                 name: Some(name.clone()),
                 namespace: Some(owner.namespace.clone()),
-                labels: Some(labels.clone()),
+                labels: Some(labels()?),
                 annotations: owner.rotate.is_some().then(|| acted_on.collect()),
                 owner_references: Some(vec![owner.reference.clone()]),
                 ..ObjectMeta::default()
@@ -102,7 +114,10 @@ pub async fn ensure(
             ..PostParams::default()
         };
         return match api.create(&params, &secret).await {
-            Ok(_) => Ok(Outcome::Created),
+            Ok(made) => {
+                context.key_secrets.see(&made.metadata);
+                Ok(Outcome::Created)
+            }
             Err(error) => Err(Error::api(format!("create Secret/{name}"))(error)),
         };
     };
@@ -118,7 +133,14 @@ pub async fn ensure(
         return Ok(Outcome::Unchanged(Box::new(live)));
     }
     let change = json!({"data": {SESSION_KEY: ByteString(random_key()?)}});
-    write(&api, &live, change, format!("add a key to Secret/{name}")).await?;
+    write(
+        context,
+        &api,
+        &live,
+        change,
+        format!("add a key to Secret/{name}"),
+    )
+    .await?;
     Ok(Outcome::Created)
 }
 
@@ -211,11 +233,18 @@ pub async fn rotate(context: &Context, owner: &Owner, live: &Secret) -> Result<R
         "rotate the session key in Secret/{}",
         keys_secret_name(&owner.name)
     );
-    write(&api, live, change, action).await?;
+    write(context, &api, live, change, action).await?;
     Ok(Rotation {
         told: told.map(|(happened, note)| (happened, note.to_owned())),
         again: Some(LOOK_SOON),
     })
+}
+
+/// Notes that no rotation is wanted or under way.
+pub fn rest(context: &Context, owner: &Owner) {
+    let server = (owner.namespace.clone(), owner.name.clone());
+    context.pods.set_rotating(&server, false);
+    context.unneeded_keys.lock().remove(&owner.uid);
 }
 
 /// How long no pod has needed the old key, as far as this operator knows.
@@ -234,15 +263,23 @@ fn unneeded_for(context: &Context, owner: &Owner, unneeded: bool) -> Duration {
 
 /// Writes one change of the Secret as it was read: of two operators that each put in a key of their own, one
 /// would undo what pods have taken up from the other.
-async fn write(api: &Api<Secret>, live: &Secret, mut change: Value, action: String) -> Result<(), Error> {
+async fn write(
+    context: &Context,
+    api: &Api<Secret>,
+    live: &Secret,
+    mut change: Value,
+    action: String,
+) -> Result<(), Error> {
     change["metadata"]["resourceVersion"] = json!(live.resource_version());
     let params = PatchParams {
         field_manager: Some(OPERATOR.to_owned()),
         ..PatchParams::default()
     };
-    api.patch(&live.name_any(), &params, &Patch::Merge(change))
+    let written = api
+        .patch(&live.name_any(), &params, &Patch::Merge(change))
         .await
         .map_err(Error::api(action))?;
+    context.key_secrets.see(&written.metadata);
     Ok(())
 }
 

@@ -9,8 +9,11 @@ pub mod drift;
 pub mod error;
 pub mod events;
 pub mod index;
+pub mod key_secrets;
 pub mod keys;
 pub mod kinds;
+mod listing;
+pub mod live;
 pub mod memory;
 pub mod owned;
 pub mod pod_security;
@@ -21,9 +24,11 @@ pub mod roll;
 pub mod rotation;
 pub mod servers;
 pub mod status;
+pub mod statuses;
 pub mod stored;
 pub mod strategic;
 pub mod template;
+pub mod uid;
 pub mod validate;
 pub mod watch;
 
@@ -34,7 +39,6 @@ use iam_mcp_crds::{DrainingPod, McpServer, McpServerStatus, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Resource as _, ResourceExt as _,
-    core::DeserializeGuard,
     runtime::{
         Predicate as _, PredicateConfig, WatchStreamExt as _,
         controller::{self, Action, Controller},
@@ -85,24 +89,21 @@ pub async fn run(
     let (reader, writer) = reflector::store();
     let listed = Arc::new(Listed::default());
     let servers = servers::changes(&context.client, namespaces, context.class.as_deref(), &listed)
-        // Most of a cached resource would be field ownership, which is not read here.
-        .modify(|server| {
-            server.managed_fields_mut().clear();
-            server
-                .annotations_mut()
-                .remove("kubectl.kubernetes.io/last-applied-configuration");
-        })
         .reflect(writer)
         .inspect_ok({
             let (context, listed) = (Arc::clone(&context), Arc::clone(&listed));
-            move |event| {
-                if let Event::Delete(DeserializeGuard(Ok(server))) = event {
-                    if listed.is_elsewhere(&full_name(&server.metadata)) {
-                        context.let_go(server);
-                    } else {
-                        context.forget(server);
-                    }
+            move |event| match event {
+                Event::Delete(server) if listed.is_elsewhere(&full_name(server.meta())) => {
+                    context.let_go(server.meta());
                 }
+                Event::Delete(server) => context.forget(server.meta()),
+                Event::Apply(server) => {
+                    let (uid, version) = (server.uid(), server.resource_version());
+                    context
+                        .statuses
+                        .seen(&uid.unwrap_or_default(), &version.unwrap_or_default());
+                }
+                _ => {}
             }
         })
         .applied_objects()
@@ -137,11 +138,11 @@ pub async fn run(
 }
 
 async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
-    let server = match &server.0 {
+    let server = match server.read() {
         Ok(server) => server,
-        Err(invalid) => {
+        Err(error) => {
             tracing::error!(
-                name = invalid.metadata.name, namespace = invalid.metadata.namespace, error = %invalid.error,
+                name = server.name_any(), namespace = server.namespace(), %error,
                 "an McpServer cannot be read and is left alone until it changes"
             );
             return Ok(Action::await_change());
@@ -149,11 +150,11 @@ async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action
     };
     if server.meta().deletion_timestamp.is_some() {
         // Children go by owner reference; making one anew now would only hold up the deletion.
-        context.forget(server);
+        context.forget(server.meta());
         return Ok(Action::await_change());
     }
     let timer = context.metrics.reconcile_started();
-    let outcome = match tokio::time::timeout(RECONCILE_LIMIT, pass(server, &context)).await {
+    let outcome = match tokio::time::timeout(RECONCILE_LIMIT, pass(&server, &context)).await {
         Ok(Err(error)) if error.namespace_is_going() => Ok(RESYNC),
         Ok(outcome) => outcome,
         Err(_) => Err(Error::Timeout(RECONCILE_LIMIT)),
@@ -214,13 +215,14 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         context.wake(context.roll.note(&name, complete, failing));
     }
     context.metrics.fleet(context.roll.progress());
-    status::write(server, status, &previous, context).await?;
-    match report.failed {
-        Some(error) => Err(error),
+    let waits = status::write_in_time(server, status, &previous, context).await?;
+    let again = match report.failed {
+        Some(error) => return Err(error),
         // Nothing tells of a claim that appears.
-        None if !report.blocked.is_empty() || references.claims.values().any(Option::is_none) => Ok(BLOCKED),
-        None => Ok(report.rotation.again.unwrap_or(RESYNC)),
-    }
+        None if !report.blocked.is_empty() || references.claims.values().any(Option::is_none) => BLOCKED,
+        None => report.rotation.again.unwrap_or(RESYNC),
+    };
+    Ok(waits.map_or(again, |waits| again.min(waits)))
 }
 
 /// A server that says that nothing may be changed: only its status follows what happens.

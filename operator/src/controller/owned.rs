@@ -22,13 +22,30 @@ pub struct Parts {
 }
 
 impl Parts {
-    fn of(mut fields: Value) -> Self {
-        let template = fields
-            .get_mut("spec")
-            .and_then(|spec| spec.as_object_mut()?.remove("template"))
-            .map(|template| digest(&template));
+    /// Of `object` without these of its keys, and of those of its metadata.
+    fn of(object: &Value, but: &[&str], but_of_metadata: &[&str]) -> Self {
+        let template = object.pointer("/spec/template").map(digest);
+        let mut hasher = Sha256::new();
+        match object {
+            Value::Object(object) => {
+                feed_object(&mut hasher, object, but, |hasher, key, value| match value {
+                    Value::Object(metadata) if key == "metadata" => {
+                        feed_object(hasher, metadata, but_of_metadata, |hasher, _, value| {
+                            feed(hasher, value)
+                        });
+                    }
+                    Value::Object(spec) if key == "spec" => {
+                        feed_object(hasher, spec, &["template"], |hasher, _, value| {
+                            feed(hasher, value)
+                        });
+                    }
+                    value => feed(hasher, value),
+                })
+            }
+            value => feed(&mut hasher, value),
+        }
         Self {
-            rest: digest(&fields),
+            rest: shortened(hasher),
             template,
         }
     }
@@ -46,7 +63,7 @@ impl Parts {
 /// Digests of what `manager` applied and still owns in `live`; `None` when it owns nothing.
 #[must_use]
 pub fn owned_parts(live: &Value, manager: &str) -> Option<Parts> {
-    owned_fields(live, manager).map(Parts::of)
+    owned_fields(live, manager).map(|fields| Parts::of(&fields, &[], &[]))
 }
 
 /// Digest of what `manager` applied and still owns in `live`; `None` when it owns nothing.
@@ -88,16 +105,7 @@ pub fn owned_fields(live: &Value, manager: &str) -> Option<Value> {
 /// Digests of an object that is about to be applied: all of it but what names it.
 #[must_use]
 pub fn desired_parts(desired: &Value) -> Parts {
-    let mut body = desired.clone();
-    if let Some(object) = body.as_object_mut() {
-        object.remove("apiVersion");
-        object.remove("kind");
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.remove("name");
-            metadata.remove("namespace");
-        }
-    }
-    Parts::of(body)
+    Parts::of(desired, &["apiVersion", "kind"], &["name", "namespace"])
 }
 
 /// One digest of an object that is about to be applied.
@@ -211,23 +219,30 @@ fn shortened(hasher: Sha256) -> Digest {
     short
 }
 
+/// Feeds an object but for the keys in `without`, in the order of its keys.
+fn feed_object(
+    hasher: &mut Sha256,
+    object: &Map<String, Value>,
+    without: &[&str],
+    feed_value: impl Fn(&mut Sha256, &str, &Value),
+) {
+    let mut entries: Vec<(&String, &Value)> = object
+        .iter()
+        .filter(|(key, value)| !value.is_null() && !without.contains(&key.as_str()))
+        .collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    hasher.update(b"{");
+    for (key, value) in entries {
+        hasher.update(key.as_bytes());
+        hasher.update(b":");
+        feed_value(hasher, key, value);
+    }
+    hasher.update(b"}");
+}
+
 fn feed(hasher: &mut Sha256, value: &Value) {
     match value {
-        Value::Object(object) => {
-            let mut keys: Vec<&String> = object
-                .iter()
-                .filter(|(_, v)| !v.is_null())
-                .map(|(k, _)| k)
-                .collect();
-            keys.sort_unstable();
-            hasher.update(b"{");
-            for key in keys {
-                hasher.update(key.as_bytes());
-                hasher.update(b":");
-                feed(hasher, &object[key]);
-            }
-            hasher.update(b"}");
-        }
+        Value::Object(object) => feed_object(hasher, object, &[], |hasher, _, value| feed(hasher, value)),
         Value::Array(items) => {
             hasher.update(b"[");
             if !items.is_empty() && items.iter().all(Value::is_object) {

@@ -1,15 +1,16 @@
 //! The `McpServer` resources: one stream and one store of them, whatever the number of namespaces watched.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
 use futures::{Stream, StreamExt as _, stream};
-use iam_mcp_crds::McpServer;
+use iam_mcp_crds::{McpServer, McpServerSpec, McpServerStatus};
 use kube::{
-    Client, Resource as _, ResourceExt as _,
-    core::DeserializeGuard,
+    Client, Resource,
+    core::{NamespaceResourceScope, ObjectMeta},
     runtime::{
         WatchStreamExt as _,
         reflector::{ObjectRef, Store},
@@ -17,15 +18,114 @@ use kube::{
     },
 };
 use parking_lot::RwLock;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
     context::full_name,
     index::Name,
+    listing::Listing,
+    live,
+    uid::Uid,
     watch::{PAGE_SIZE, scoped, scopes},
 };
 
-/// A resource as it came: one that cannot be read must not stop the others.
-pub type Guarded = DeserializeGuard<McpServer>;
+/// A resource as it came, in the few hundred bytes that its JSON takes: read, most of it is room for what is not said.
+///
+/// One that cannot be read must not stop the others, so it is read when it is looked at.
+#[derive(Clone, Debug)]
+pub struct Guarded {
+    /// Without field ownership, which is not read here.
+    metadata: ObjectMeta,
+    body: Box<str>,
+}
+
+/// The class of operators that looks after a resource, and nothing else of it.
+#[derive(Deserialize)]
+struct Classed {
+    spec: ClassOf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClassOf {
+    operator_class: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    spec: McpServerSpec,
+    status: Option<McpServerStatus>,
+}
+
+impl Guarded {
+    /// The resource.
+    ///
+    /// # Errors
+    /// When it is not what the definition says, because it is older or newer than this operator.
+    pub fn read(&self) -> Result<McpServer, serde_json::Error> {
+        let Body { spec, status } = serde_json::from_str(&self.body)?;
+        Ok(McpServer {
+            metadata: self.metadata.clone(),
+            spec,
+            status,
+        })
+    }
+}
+
+impl Guarded {
+    /// The class of operators that looks after it.
+    fn class(&self) -> Result<Option<String>, serde_json::Error> {
+        let Classed { spec } = serde_json::from_str(&self.body)?;
+        Ok(spec.operator_class)
+    }
+}
+
+impl<'de> Deserialize<'de> for Guarded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut object = deserializer.deserialize_map(live::Object)?;
+        let metadata = object.remove("metadata").unwrap_or_default();
+        let mut metadata = ObjectMeta::deserialize(metadata).map_err(D::Error::custom)?;
+        metadata.managed_fields = None;
+        if let Some(annotations) = &mut metadata.annotations {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
+        object.retain(|key, _| key == "spec" || key == "status");
+        let body = serde_json::to_string(&object).map_err(D::Error::custom)?;
+        Ok(Self {
+            metadata,
+            body: body.into(),
+        })
+    }
+}
+
+impl Resource for Guarded {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        McpServer::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        McpServer::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        McpServer::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        McpServer::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
 
 /// Whether a server exists.
 #[derive(Clone, Debug)]
@@ -114,8 +214,8 @@ pub fn changes(
 struct Scope {
     namespace: Option<String>,
     class: Option<String>,
-    here: HashMap<Name, Option<String>>,
-    listing: HashSet<Name>,
+    here: HashMap<Name, Option<Uid>>,
+    listing: Listing<Name>,
     listed: Arc<Listed>,
 }
 
@@ -125,7 +225,7 @@ impl Scope {
             namespace: namespace.map(str::to_owned),
             class: class.map(str::to_owned),
             here: HashMap::new(),
-            listing: HashSet::new(),
+            listing: Listing::default(),
             listed: Arc::clone(listed),
         }
     }
@@ -133,15 +233,17 @@ impl Scope {
     fn changes(&mut self, event: Event<Guarded>) -> Vec<Event<Guarded>> {
         match event {
             Event::Init => {
-                self.listing.clear();
+                self.listing.begin();
                 Vec::new()
             }
             Event::InitApply(server) => {
-                self.listing.insert(full_name(server.meta()));
+                self.listing.add(|| full_name(server.meta()));
                 self.apply(server)
             }
             Event::InitDone => {
-                let listed = std::mem::take(&mut self.listing);
+                let Some(listed) = self.listing.end() else {
+                    return Vec::new();
+                };
                 let covers = |name: &Name| self.namespace.as_ref().is_none_or(|ns| *ns == name.0);
                 self.listed
                     .elsewhere
@@ -168,7 +270,8 @@ impl Scope {
         let name = full_name(server.meta());
         if self.is_ours(&server) {
             self.listed.elsewhere.write().remove(&name);
-            self.here.insert(name, server.uid());
+            let uid = server.meta().uid.as_deref().map(Uid::from);
+            self.here.insert(name, uid);
             return vec![Event::Apply(server)];
         }
         // Before it leaves the store: what is not there must not be taken for gone.
@@ -181,25 +284,26 @@ impl Scope {
 
     /// One that cannot be read is everybody's: each operator says so, and none touches it.
     fn is_ours(&self, server: &Guarded) -> bool {
-        server
-            .0
-            .as_ref()
-            .map_or(true, |server| server.spec.operator_class == self.class)
+        server.class().map_or(true, |class| class == self.class)
     }
 }
 
 /// A server that went while nobody watched.
-fn remains((namespace, name): Name, uid: Option<String>) -> Guarded {
-    let mut server = McpServer::default();
-    server.metadata.namespace = Some(namespace);
-    server.metadata.name = Some(name);
-    server.metadata.uid = uid;
-    DeserializeGuard(Ok(server))
+fn remains((namespace, name): Name, uid: Option<Uid>) -> Guarded {
+    Guarded {
+        metadata: ObjectMeta {
+            namespace: Some(namespace),
+            name: Some(name),
+            uid: uid.map(|uid| uid.to_string()),
+            ..ObjectMeta::default()
+        },
+        body: Box::default(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::reflector;
+    use kube::{ResourceExt as _, runtime::reflector};
 
     use super::*;
 
@@ -208,7 +312,10 @@ mod tests {
     }
 
     fn server(namespace: &str) -> Guarded {
-        remains(name(namespace), Some(format!("uid-{namespace}")))
+        remains(
+            name(namespace),
+            Some(Uid::from(format!("uid-{namespace}").as_str())),
+        )
     }
 
     /// The names in one store after the events of two scopes.
@@ -231,6 +338,27 @@ mod tests {
     }
 
     #[test]
+    fn a_resource_is_read_as_it_came() {
+        let whole = serde_json::json!({
+            "apiVersion": "iam-mcp.dev/v1alpha1", "kind": "McpServer",
+            "metadata": {"name": "jobs", "namespace": "a", "managedFields": [{"manager": "m"}], "annotations": {"a": "b"}},
+            "spec": {"image": "i", "replicas": 2}, "status": {"replicas": 1},
+        });
+        let stored: Guarded = serde_json::from_str(&whole.to_string()).unwrap();
+        let mut expected: McpServer = serde_json::from_value(whole).unwrap();
+        expected.metadata.managed_fields = None;
+        assert_eq!(stored.read().unwrap(), expected);
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_has_a_name() {
+        let text = r#"{"metadata": {"name": "jobs", "namespace": "a"}, "spec": {"replicas": "many"}}"#;
+        let stored: Guarded = serde_json::from_str(text).unwrap();
+        assert!(stored.read().is_err());
+        assert_eq!(full_name(stored.meta()), name("a"));
+    }
+
+    #[test]
     fn the_list_of_one_namespace_leaves_the_others_alone() {
         let mut events = vec![
             (0, Event::Init),
@@ -247,12 +375,9 @@ mod tests {
 
     #[test]
     fn a_server_that_moves_to_another_class_is_elsewhere_and_not_gone() {
-        let of_class = |class: Option<&str>| {
-            let mut moved = McpServer::default();
-            moved.metadata.namespace = Some("a".to_owned());
-            moved.metadata.name = Some("jobs".to_owned());
-            moved.spec.operator_class = class.map(str::to_owned);
-            DeserializeGuard(Ok(moved))
+        let of_class = |class: Option<&str>| -> Guarded {
+            let moved = serde_json::json!({"metadata": {"name": "jobs", "namespace": "a"}, "spec": {"operatorClass": class}});
+            serde_json::from_value(moved).unwrap()
         };
         let (store, mut writer) = reflector::store();
         let listed = Arc::new(Listed::default());

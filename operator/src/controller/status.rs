@@ -1,5 +1,7 @@
 //! What a person sees in `kubectl get mcps`: computed from what was applied, written only on change.
 
+use std::time::Duration;
+
 use iam_mcp_crds::{ConditionType, DrainingPod, McpServer, McpServerStatus, Reason, TemplateRecord};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{
@@ -17,6 +19,9 @@ use super::{
     validate::ValidatedServer,
 };
 use crate::OPERATOR;
+
+/// How long news of a rollout's progress may wait for what it leads to.
+const PROGRESS: Duration = Duration::from_secs(15);
 
 /// A condition before it has a time.
 struct Verdict {
@@ -396,10 +401,45 @@ const REASONS: &[&str] = &[
 /// What was last written for `server`, by us or before we started.
 #[must_use]
 pub fn previous(server: &McpServer, context: &Context) -> McpServerStatus {
-    let written = server
-        .uid()
-        .and_then(|uid| context.statuses.lock().get(&uid).cloned());
+    let written = server.uid().and_then(|uid| context.statuses.get(&uid));
     written.or_else(|| server.status.clone()).unwrap_or_default()
+}
+
+/// As [`write`], but a change that says nothing but how far a rollout is may wait: most often what it leads to follows
+/// soon, and one write tells both. Answers how long it waits.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn write_in_time(
+    server: &McpServer,
+    status: McpServerStatus,
+    previous: &McpServerStatus,
+    context: &Context,
+) -> Result<Option<Duration>, Error> {
+    let uid = server.uid().unwrap_or_default();
+    if status != *previous
+        && is_progress(previous, &status)
+        && let Some(waits) = context.statuses.wait(&uid, PROGRESS)
+    {
+        return Ok(Some(waits));
+    }
+    context.statuses.waits_no_more(&uid);
+    write(server, status, previous, context).await?;
+    Ok(None)
+}
+
+/// Whether nothing differs but the number of pods that exist, and sentences.
+fn is_progress(previous: &McpServerStatus, status: &McpServerStatus) -> bool {
+    let told = |condition: &Condition| Condition {
+        message: String::new(),
+        ..condition.clone()
+    };
+    let but_for_progress = |status: &McpServerStatus| McpServerStatus {
+        replicas: None,
+        conditions: status.conditions.iter().map(told).collect(),
+        ..status.clone()
+    };
+    but_for_progress(previous) == but_for_progress(status)
 }
 
 /// Writes `status` if it differs from `previous`, and the event that goes with it.
@@ -414,7 +454,6 @@ pub async fn write(
 ) -> Result<(), Error> {
     let uid = server.uid().unwrap_or_default();
     if status == *previous {
-        context.statuses.lock().insert(uid, status);
         return Ok(());
     }
     let api: Api<McpServer> =
@@ -428,7 +467,16 @@ pub async fn write(
     });
     context.metrics.write("McpServer", "patch_status");
     let params = PatchParams::apply(OPERATOR).force();
-    match api.patch_status(&name, &params, &Patch::Apply(&patch)).await {
+    context.statuses.writing(&uid);
+    let written = api.patch_status(&name, &params, &Patch::Apply(&patch)).await;
+    let version = written
+        .as_ref()
+        .ok()
+        .map(|server| server.resource_version().unwrap_or_default());
+    context
+        .statuses
+        .written(&uid, version.map(|version| (status.clone(), version)));
+    match written {
         Ok(_) => {}
         // It went while we looked at it, and nobody reads the status of what is gone.
         Err(kube::Error::Api(answer)) if answer.is_not_found() => return Ok(()),
@@ -438,7 +486,6 @@ pub async fn write(
         .into_iter()
         .chain(pause(previous, &status))
         .chain(transition(previous, &status));
-    context.statuses.lock().insert(uid, status.clone());
     for (happened, note) in events {
         context.events.publish(server, happened, note).await;
     }

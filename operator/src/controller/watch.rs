@@ -7,7 +7,7 @@ use iam_mcp_crds::McpServer;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Resource, ResourceExt as _,
-    api::{DynamicObject, PartialObjectMeta},
+    api::PartialObjectMeta,
     core::{NamespaceResourceScope, ObjectMeta},
     runtime::{
         WatchStreamExt as _,
@@ -20,10 +20,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     build::{MANAGED_BY, managed_selector},
-    cache::{ChildRef, Observed},
+    cache::ChildRef,
     context::{Context, full_name},
     index::Name,
+    key_secrets::server_of,
     kinds::ChildKind,
+    listing::Listing,
+    live::LiveChild,
 };
 use crate::OPERATOR;
 
@@ -151,24 +154,24 @@ impl Watch {
     async fn children(self, kind: ChildKind) {
         let client = self.context.client.clone();
         let resource = kind.api_resource();
-        let api: Api<DynamicObject> = match &self.namespace {
+        let api: Api<LiveChild> = match &self.namespace {
             Some(namespace) => Api::namespaced_with(client, namespace, &resource),
             None => Api::all_with(client, &resource),
         };
         let config = watcher::Config::default()
             .labels(&managed_selector())
             .page_size(PAGE_SIZE);
-        let mut listed = HashSet::new();
+        let mut listing = Listing::default();
         let mut events = watcher(api, config).default_backoff().boxed();
         while let Some(event) = self.next(kind.as_str(), &mut events).await {
             match event {
-                Event::Init => listed.clear(),
+                Event::Init => listing.begin(),
                 Event::InitApply(object) => {
-                    listed.insert(child_ref(kind, object.meta()));
-                    self.keep_child(kind, &object).await;
+                    listing.add(|| child_ref(kind, object.meta()));
+                    self.keep_child(kind, object).await;
                 }
-                Event::InitDone => self.list_done(kind, std::mem::take(&mut listed)).await,
-                Event::Apply(object) => self.keep_child(kind, &object).await,
+                Event::InitDone => self.list_done(kind, listing.end()).await,
+                Event::Apply(object) => self.keep_child(kind, object).await,
                 Event::Delete(object) => {
                     self.context
                         .children
@@ -179,57 +182,59 @@ impl Watch {
         }
     }
 
-    async fn keep_child(&self, kind: ChildKind, object: &DynamicObject) {
-        if self
-            .context
-            .children
-            .insert(child_ref(kind, object.meta()), Observed::new(kind, object))
-        {
+    async fn keep_child(&self, kind: ChildKind, mut object: LiveChild) {
+        let key = child_ref(kind, object.meta());
+        let observed = std::mem::take(&mut object.observed);
+        if self.context.children.insert(key, observed) {
             self.wake_owner(object.meta()).await;
         }
     }
 
-    async fn list_done(&self, kind: ChildKind, listed: HashSet<ChildRef>) {
-        let gone = self
-            .context
-            .children
-            .retain_listed(kind, self.namespace.as_deref(), &listed);
-        self.wake_named(gone.into_iter().map(|key| (key.namespace, key.name)).collect())
-            .await;
+    async fn list_done(&self, kind: ChildKind, listed: Option<HashSet<ChildRef>>) {
+        if let Some(listed) = listed {
+            let gone = self
+                .context
+                .children
+                .retain_listed(kind, self.namespace.as_deref(), &listed);
+            self.wake_named(gone.into_iter().map(|key| (key.namespace, key.name)).collect())
+                .await;
+        }
         self.synced.cancel();
     }
 
     /// Watches all HPAs: ours are children, and anybody's may own the pods of a Deployment of ours.
     async fn autoscalers(self) {
         const KIND: ChildKind = ChildKind::HorizontalPodAutoscaler;
-        let api: Api<DynamicObject> = match &self.namespace {
+        let api: Api<LiveChild> = match &self.namespace {
             Some(namespace) => {
                 Api::namespaced_with(self.context.client.clone(), namespace, &KIND.api_resource())
             }
             None => Api::all_with(self.context.client.clone(), &KIND.api_resource()),
         };
         let config = watcher::Config::default().page_size(PAGE_SIZE);
-        let (mut children, mut names) = (HashSet::new(), HashSet::new());
+        let (mut children, mut names) = (Listing::default(), Listing::default());
         let mut events = watcher(api, config).default_backoff().boxed();
         while let Some(event) = self.next(KIND.as_str(), &mut events).await {
             match event {
                 Event::Init => {
-                    children.clear();
-                    names.clear();
+                    children.begin();
+                    names.begin();
                 }
                 Event::InitApply(object) => {
-                    names.insert(full_name(object.meta()));
+                    names.add(|| full_name(object.meta()));
                     if is_ours(object.meta()) {
-                        children.insert(child_ref(KIND, object.meta()));
+                        children.add(|| child_ref(KIND, object.meta()));
                     }
-                    self.keep_autoscaler(&object).await;
+                    self.keep_autoscaler(object).await;
                 }
                 Event::InitDone => {
-                    let concerned = self.context.hpas.retain_listed(self.namespace.as_deref(), &names);
-                    self.wake_named(concerned).await;
-                    self.list_done(KIND, std::mem::take(&mut children)).await;
+                    if let Some(names) = names.end() {
+                        let concerned = self.context.hpas.retain_listed(self.namespace.as_deref(), &names);
+                        self.wake_named(concerned).await;
+                    }
+                    self.list_done(KIND, children.end()).await;
                 }
-                Event::Apply(object) => self.keep_autoscaler(&object).await,
+                Event::Apply(object) => self.keep_autoscaler(object).await,
                 Event::Delete(object) => {
                     let uid = object.uid().unwrap_or_default();
                     self.context
@@ -243,8 +248,11 @@ impl Watch {
         }
     }
 
-    async fn keep_autoscaler(&self, object: &DynamicObject) {
+    async fn keep_autoscaler(&self, mut object: LiveChild) {
         const KIND: ChildKind = ChildKind::HorizontalPodAutoscaler;
+        let name = full_name(object.meta());
+        let scales = object.scales.take().into_iter();
+        let targets: Vec<Name> = scales.map(|deployment| (name.0.clone(), deployment)).collect();
         if is_ours(object.meta()) {
             self.keep_child(KIND, object).await;
         } else if self
@@ -255,14 +263,6 @@ impl Watch {
             // It was a child until somebody took our label away.
             self.wake_owner(object.meta()).await;
         }
-        let name = full_name(object.meta());
-        let target = &object.data["spec"]["scaleTargetRef"];
-        let targets = match target["name"].as_str() {
-            Some(deployment) if target["kind"] == "Deployment" => {
-                vec![(name.0.clone(), deployment.to_owned())]
-            }
-            _ => Vec::new(),
-        };
         // An HPA's status changes every few seconds; only a new or a moved target is news.
         let before = self.context.hpas.targets(&name);
         if before != targets {
@@ -275,18 +275,43 @@ impl Watch {
         let api: Api<PartialObjectMeta<Secret>> =
             scoped(self.context.client.clone(), self.namespace.as_deref());
         let config = watcher::Config::default().page_size(PAGE_SIZE);
+        let mut listing = Listing::default();
         let mut events = watcher(api, config).default_backoff().boxed();
         while let Some(event) = self.next("Secret", &mut events).await {
+            let known = &self.context.key_secrets;
             match event {
-                Event::Init => {}
-                Event::InitDone => self.synced.cancel(),
-                Event::InitApply(secret) | Event::Apply(secret) | Event::Delete(secret) => {
-                    self.wake_owner(&secret.metadata).await;
-                    let name = full_name(&secret.metadata);
-                    self.wake_named(self.context.secrets.sources(&name)).await;
+                Event::Init => listing.begin(),
+                Event::InitApply(secret) => {
+                    if let Some(server) = server_of(&full_name(&secret.metadata)) {
+                        listing.add(|| server);
+                    }
+                    self.see_secret(&secret.metadata, known.see(&secret.metadata))
+                        .await;
+                }
+                Event::InitDone => {
+                    if let Some(listed) = listing.end() {
+                        let gone = known.retain_listed(self.namespace.as_deref(), &listed);
+                        self.wake_named(gone).await;
+                    }
+                    self.synced.cancel();
+                }
+                Event::Apply(secret) => {
+                    self.see_secret(&secret.metadata, known.see(&secret.metadata))
+                        .await
+                }
+                Event::Delete(secret) => {
+                    self.see_secret(&secret.metadata, known.remove(&secret.metadata))
+                        .await
                 }
             }
         }
+    }
+
+    /// Wakes the servers that name a Secret, and the one whose keys it has, where that is news for it.
+    async fn see_secret(&self, metadata: &ObjectMeta, concerned: Option<Name>) {
+        self.wake_named(concerned.into_iter().collect()).await;
+        self.wake_named(self.context.secrets.sources(&full_name(metadata)))
+            .await;
     }
 
     /// The next event; failures are logged and counted, and the watch goes on after its back-off.

@@ -3,7 +3,7 @@
 mod inner;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     net::IpAddr,
     time::Duration,
 };
@@ -54,6 +54,8 @@ pub struct Directory {
     inner: Mutex<Inner>,
     /// Something is due earlier than it was.
     hurried: Notify,
+    /// A server came whose keys are not known.
+    unkeyed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +63,10 @@ struct Inner {
     pods: HashMap<Name, Entry>,
     servers: HashMap<Name, Server>,
     due: BTreeSet<(Instant, Name)>,
+    /// Servers whose keys are to be read, those that cannot wait first.
+    unkeyed: VecDeque<Name>,
+    /// How many of them cannot wait.
+    urgent: usize,
     /// Pods that are shown as draining.
     shown: usize,
 }
@@ -164,6 +170,10 @@ impl Directory {
             inner.pods.insert(pod.clone(), Entry::new(seen, listed));
             let known = inner.servers.entry(server.clone()).or_default();
             known.pods.insert(pod.1.clone());
+            if known.pods.len() == 1 && known.drain_keys.is_empty() {
+                inner.unkeyed.push_back(server.clone());
+                self.unkeyed.notify_one();
+            }
             false
         };
         inner.count_staying(&server, stayed, stays);
@@ -331,9 +341,18 @@ impl Directory {
         entry.is_some_and(|entry| drain::lingers(&entry.seen) && entry.may_try(now))
     }
 
-    /// Asks the draining pods of a server now.
+    /// The server of a deleted McpServer: asks its draining pods now, and reads its keys while they are there.
     pub fn hurry(&self, server: &Name) {
         let mut inner = self.inner.lock();
+        if inner
+            .servers
+            .get(server)
+            .is_some_and(|known| known.drain_keys.is_empty())
+        {
+            inner.unkeyed.push_front(server.clone());
+            inner.urgent += 1;
+            self.unkeyed.notify_one();
+        }
         for pod in inner.pods_of(server) {
             if inner
                 .pods
@@ -362,6 +381,22 @@ impl Directory {
         inner.reschedule(server);
         drop(inner);
         self.hurried.notify_one();
+    }
+
+    /// Waits for a server whose keys are to be read: at once where that cannot wait, else when `calm` is over.
+    pub async fn next_unkeyed(&self, calm: impl Future<Output = ()>) -> Name {
+        tokio::pin!(calm);
+        let mut is_calm = false;
+        loop {
+            let news = self.unkeyed.notified();
+            if let Some(server) = self.inner.lock().take_unkeyed(is_calm) {
+                return server;
+            }
+            tokio::select! {
+                () = news => {}
+                () = &mut calm, if !is_calm => is_calm = true,
+            }
+        }
     }
 
     /// Remembers what the pods of a server are told with to end a drain, for as long as there are any.

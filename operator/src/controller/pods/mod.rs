@@ -27,6 +27,7 @@ use serde_json::json;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
+    time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +51,8 @@ const CONCURRENCY: usize = 32;
 const CUTS: usize = 8;
 /// Longest call of the API server.
 const API_LIMIT: Duration = Duration::from_secs(10);
+/// Pause between two reads of keys that are not needed yet.
+const KEY_PAUSE: Duration = Duration::from_millis(100);
 /// Seconds that a pod has left when too many drain.
 const CUT_SECONDS: i64 = 5;
 /// Seconds that a pod has left when its server is deleted. It ends up to twelve later, within the grace.
@@ -83,6 +86,34 @@ impl Fleet {
     /// Asks pods and acts on their answers until `stop`. Dropped, it stops at once.
     pub async fn run(self, stop: &CancellationToken) {
         let fleet = Arc::new(self);
+        tokio::select! {
+            () = Self::ask(&fleet, stop) => {}
+            () = fleet.learn_keys() => {}
+        }
+    }
+
+    /// Reads the keys of servers that have pods, a few a second: their Secrets may be gone before their pods are. A start
+    /// with thousands of servers need not have them at once.
+    async fn learn_keys(&self) {
+        let mut pace = tokio::time::interval(KEY_PAUSE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let calm = async {
+                pace.tick().await;
+            };
+            let server = self.context.pods.next_unkeyed(calm).await;
+            match self.read_keys(&server).await {
+                Ok(Some(keys)) => self.context.pods.set_drain_keys(&server, || keys),
+                // It has none, or it is gone: a pod of it can be told nothing.
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(server = server.1, namespace = server.0, error = %chain(&error), "the keys of a server cannot be read");
+                }
+            }
+        }
+    }
+
+    async fn ask(fleet: &Arc<Self>, stop: &CancellationToken) {
         let places = Arc::new(Semaphore::new(CONCURRENCY));
         let mut visits = JoinSet::new();
         loop {
@@ -96,7 +127,7 @@ impl Fleet {
                 Some(next) = next => next,
             };
             while visits.try_join_next().is_some() {}
-            let fleet = Arc::clone(&fleet);
+            let fleet = Arc::clone(fleet);
             visits.spawn(async move {
                 fleet.visit(&target).await;
                 drop(place);
@@ -160,8 +191,8 @@ impl Fleet {
         match self.listed.presence(&self.servers, &target.server) {
             Presence::Unknown | Presence::Elsewhere => Ok(()),
             Presence::Gone => self.shorten(target).await,
-            Presence::Here(server) => match &server.0 {
-                Ok(server) => self.cut(server, &target.server).await,
+            Presence::Here(server) => match server.read() {
+                Ok(server) => self.cut(&server, &target.server).await,
                 // How many may drain cannot be read.
                 Err(_) => Ok(()),
             },
@@ -249,14 +280,18 @@ impl Fleet {
     /// What the pods of a server are told with to end a drain: from the Secret as it is now, or as it was last seen
     /// if it is gone.
     async fn drain_keys(&self, server: &Name) -> Result<Vec<DrainKey>, Error> {
+        Ok(match self.read_keys(server).await? {
+            Some(keys) => keys,
+            None => self.context.pods.drain_keys(server),
+        })
+    }
+
+    async fn read_keys(&self, server: &Name) -> Result<Option<Vec<DrainKey>>, Error> {
         let (namespace, name) = server;
         let api: Api<Secret> = Api::namespaced(self.context.client.clone(), namespace);
         let secret = keys_secret_name(name);
         let read = limited(format!("read Secret/{secret}"), api.get_opt(&secret)).await?;
-        Ok(match read {
-            Some(secret) => drain_keys(&secret),
-            None => self.context.pods.drain_keys(server),
-        })
+        Ok(read.as_ref().map(drain_keys))
     }
 
     fn pods(&self, target: &Target) -> Api<Pod> {

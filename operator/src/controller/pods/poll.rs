@@ -116,7 +116,7 @@ pub async fn end_drain(ip: IpAddr, uid: &str, until: i64, key: &DrainKey) -> Res
 /// What proves to a pod that whoever ends its drain has its session key. It is derived from that key, and good for
 /// nothing else.
 #[derive(Clone)]
-pub struct DrainKey(hmac::Key);
+pub struct DrainKey([u8; 32]);
 
 impl std::fmt::Debug for DrainKey {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -129,14 +129,16 @@ impl DrainKey {
     #[must_use]
     pub fn of(session_key: &[u8]) -> Self {
         let derive = hmac::Key::new(hmac::HMAC_SHA256, session_key);
-        let key = hmac::sign(&derive, b"iam-mcp drain key");
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
+        let mut key = [0; 32];
+        key.copy_from_slice(hmac::sign(&derive, b"iam-mcp drain key").as_ref());
+        Self(key)
     }
 
     /// The proof. It names the pod and the time, so that it proves nothing to another pod, and can only shorten, so
     /// that a replay harms nobody.
     fn mac(&self, uid: &str, until: i64) -> String {
-        hex(hmac::sign(&self.0, format!("iam-mcp drain\n{uid}\n{until}").as_bytes()).as_ref())
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        hex(hmac::sign(&key, format!("iam-mcp drain\n{uid}\n{until}").as_bytes()).as_ref())
     }
 }
 

@@ -1,22 +1,21 @@
 //! Watches the pods of all servers and keeps the directory.
 
-use std::collections::HashSet;
-
 use futures::StreamExt as _;
 use kube::{
-    Api,
+    Resource as _,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event, watcher},
     },
 };
 
-use super::seen::{Seen, SlimPod, api_resource};
+use super::seen::{Seen, SlimPod};
 use crate::controller::{
     build::managed_selector,
     context::full_name,
     index::Name,
-    watch::{PAGE_SIZE, Watch},
+    listing::Listing,
+    watch::{PAGE_SIZE, Watch, scoped},
 };
 
 /// What failed watches are counted under.
@@ -25,33 +24,29 @@ const KIND: &str = "Pod";
 impl Watch {
     /// Watches the pods by our label. Those without it are nobody's to poll, let alone to delete.
     pub(in crate::controller) async fn pods(self) {
-        let client = self.context.client.clone();
-        let resource = api_resource();
-        let api: Api<SlimPod> = match &self.namespace {
-            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
-            None => Api::all_with(client, &resource),
-        };
+        let api = scoped::<SlimPod>(self.context.client.clone(), self.namespace.as_deref());
         let config = watcher::Config::default()
             .labels(&managed_selector())
             .page_size(PAGE_SIZE);
-        let mut listed = HashSet::new();
+        let mut listing = Listing::default();
         let mut events = watcher(api, config).default_backoff().boxed();
         while let Some(event) = self.next(KIND, &mut events).await {
             let pods = &self.context.pods;
             let concerned = match event {
                 Event::Init => {
-                    listed.clear();
+                    listing.begin();
                     Vec::new()
                 }
                 Event::InitApply(pod) => {
-                    listed.insert(full_name(&pod.metadata));
+                    listing.add(|| full_name(pod.meta()));
                     self.see(&pod, true)
                 }
                 Event::InitDone => {
-                    let listed = std::mem::take(&mut listed);
-                    let gone = pods.retain_listed(self.namespace.as_deref(), &listed);
+                    let gone = listing
+                        .end()
+                        .map(|listed| pods.retain_listed(self.namespace.as_deref(), &listed));
                     self.synced.cancel();
-                    gone
+                    gone.unwrap_or_default()
                 }
                 Event::Apply(pod) => self.see(&pod, false),
                 Event::Delete(pod) => self.lose(&pod),
@@ -63,14 +58,14 @@ impl Watch {
 
     fn see(&self, pod: &SlimPod, listed: bool) -> Vec<Name> {
         match Seen::new(pod) {
-            Some(seen) => self.context.pods.observe(&full_name(&pod.metadata), seen, listed),
+            Some(seen) => self.context.pods.observe(&full_name(pod.meta()), seen, listed),
             None => self.lose(pod),
         }
     }
 
     fn lose(&self, pod: &SlimPod) -> Vec<Name> {
-        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        let concerned = self.context.pods.remove(&full_name(&pod.metadata), uid);
+        let uid = pod.meta().uid.as_deref().unwrap_or_default();
+        let concerned = self.context.pods.remove(&full_name(pod.meta()), uid);
         concerned.into_iter().collect()
     }
 }

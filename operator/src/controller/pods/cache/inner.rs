@@ -101,6 +101,19 @@ impl Inner {
         }
     }
 
+    /// A server whose keys are to be read: one that cannot wait, or any when it is calm.
+    pub(super) fn take_unkeyed(&mut self, calm: bool) -> Option<Name> {
+        while calm || self.urgent > 0 {
+            let server = self.unkeyed.pop_front()?;
+            self.urgent = self.urgent.saturating_sub(1);
+            let known = self.servers.get(&server);
+            if known.is_some_and(|known| known.drain_keys.is_empty() && !known.pods.is_empty()) {
+                return Some(server);
+            }
+        }
+        None
+    }
+
     pub(super) fn take_due(&mut self, now: Instant) -> Result<Target, Option<Instant>> {
         while let Some((due, pod)) = self.due.first().cloned() {
             if due > now {

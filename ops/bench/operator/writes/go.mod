@@ -1,0 +1,3 @@
+module iam-mcp.dev/bench/operator/writes
+
+go 1.26
