@@ -7,8 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     autoscaling::AutoscalingSpec,
+    disruption::DisruptionSpec,
     exposure::{IngressSpec, ServiceSpec},
+    http_route::HttpRouteSpec,
     job_search::JobSearchSpec,
+    monitoring::MonitoringSpec,
+    network_policy::NetworkPolicySpec,
     schema,
     sessions::SessionsSpec,
     status::McpServerStatus,
@@ -114,7 +118,9 @@ pub const RESERVED_ENV: &[&str] = &[
          'RAPIDAPI_KEY_FILE', 'SESSION_KEY_FILE']))"
     )
     .message("env: the operator sets this variable itself; use logLevel, cors, jobSearch, ingress or sessions instead (HOST, PORT, ADMIN_PORT, PEER_PORT, APP_NAME, ALLOWED_HOSTS and IAM_DATA_ROOT are fixed)")
-    .field_path(".env")
+    .field_path(".env"),
+    validation = Rule::new("!has(self.ingress) || !has(self.httpRoute) || self.ingress.path == self.httpRoute.path")
+        .message("httpRoute: path must be that of ingress, because the server answers below one path")
 )]
 pub struct McpServerSpec {
     /// Image of the server, as `[registry/]name[:tag][@sha256:digest]`. Default: the operator's
@@ -170,9 +176,25 @@ pub struct McpServerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<IngressSpec>,
 
+    /// An HTTPRoute for clients that come through a Gateway. Unset: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_route: Option<HttpRouteSpec>,
+
     /// A HorizontalPodAutoscaler that owns the number of pods. Unset: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingSpec>,
+
+    /// How many pods may be evicted at a time. Unset: one, where there can be several pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption: Option<DisruptionSpec>,
+
+    /// A NetworkPolicy that denies what it does not name. Unset: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicySpec>,
+
+    /// How Prometheus finds the metrics of the pods. Unset: it is not told of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<MonitoringSpec>,
 
     /// What becomes of open sessions when a pod has to go.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -113,6 +113,12 @@ pub enum Reason {
     RolloutComplete,
     /// The rollout made no progress within its deadline.
     RolloutStuck,
+    /// The cluster lacks a kind that the spec asks for.
+    ApiNotInstalled,
+    /// The controller of the Ingress' class ends long streams, and cannot be told otherwise from here.
+    IngressEndsStreams,
+    /// What the controller of the Ingress' class does to long streams is not known.
+    IngressClassUnknown,
     /// Calls of the API server keep failing.
     ReconcileFailed,
     /// Nothing needs a person.
@@ -120,6 +126,15 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether a person should know, while the server answers none the worse for it.
+    #[must_use]
+    pub const fn leaves_ready(self) -> bool {
+        matches!(
+            self,
+            Self::ApiNotInstalled | Self::IngressEndsStreams | Self::IngressClassUnknown
+        )
+    }
+
     /// The word in `reason`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -136,6 +151,9 @@ impl Reason {
             Self::RolloutInProgress => "RolloutInProgress",
             Self::RolloutComplete => "RolloutComplete",
             Self::RolloutStuck => "RolloutStuck",
+            Self::ApiNotInstalled => "ApiNotInstalled",
+            Self::IngressEndsStreams => "IngressEndsStreams",
+            Self::IngressClassUnknown => "IngressClassUnknown",
             Self::ReconcileFailed => "ReconcileFailed",
             Self::AsExpected => "AsExpected",
         }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 fn children(server: &McpServer, foreign_hpa: bool) -> Vec<Child> {
     let defaults = Defaults {
         server_image: "image:1".to_owned(),
+        operator_namespace: "system".to_owned(),
     };
     in_order(build(&validate(server, &defaults, foreign_hpa).unwrap()), None).unwrap()
 }

@@ -10,6 +10,7 @@ fn render(text: &str) -> anyhow::Result<String> {
         filename: PathBuf::from("test.yaml"),
         namespace: "default".to_owned(),
         server_image: "registry.example.com/iam-mcp-server:1".to_owned(),
+        operator_namespace: "iam-mcp-system".to_owned(),
     };
     render_text(text, &args)
 }

@@ -46,6 +46,7 @@ fn status(
         &server(),
         &Defaults {
             server_image: "image:1".to_owned(),
+            operator_namespace: "system".to_owned(),
         },
         false,
     )

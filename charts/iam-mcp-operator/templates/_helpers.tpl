@@ -54,13 +54,20 @@ does not exist yet needs both patch and create.
   verbs: [get, list, watch, create, patch]
 # The optional children are pruned when they are no longer wanted.
 - apiGroups: [networking.k8s.io]
-  resources: [ingresses]
+  resources: [ingresses, networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+# These where the cluster has them.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [monitoring.coreos.com]
+  resources: [podmonitors]
   verbs: [get, list, watch, create, patch, delete]
 # Watched by their metadata alone; read: the Secrets that McpServers name or own; written: NAME-keys.
 - apiGroups: [""]

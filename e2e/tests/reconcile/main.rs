@@ -9,6 +9,7 @@
 
 mod api;
 mod api_more;
+mod api_network;
 mod autoscaler;
 mod bad_neighbour;
 mod children;
@@ -21,12 +22,15 @@ mod drift_service;
 mod leader;
 mod lowest;
 mod namespaces;
+mod network;
 mod noop;
+mod optional_apis;
 mod process;
 mod prune;
 mod render;
 mod replicas;
 mod rotation;
+mod scaling;
 mod secret;
 mod session_key;
 mod sessions;

@@ -14,7 +14,7 @@ use kube::{
 use parking_lot::Mutex;
 
 use super::{
-    cache::ChildCache, events::Events, index::PointerIndex, kinds::ChildKind, memory::Memory,
+    apis::Apis, cache::ChildCache, events::Events, index::PointerIndex, kinds::ChildKind, memory::Memory,
     pods::cache::Directory, validate::Defaults,
 };
 use crate::metrics::Metrics;
@@ -27,6 +27,8 @@ pub struct Context {
     pub defaults: Defaults,
     /// Live children.
     pub children: ChildCache,
+    /// Which kinds that a cluster may lack are there.
+    pub apis: Apis,
     /// HPA → Deployment.
     pub hpas: PointerIndex,
     /// Server → Secrets that it names.
@@ -55,6 +57,7 @@ impl Context {
             client,
             defaults,
             children: ChildCache::default(),
+            apis: Apis::default(),
             hpas: PointerIndex::default(),
             secrets: PointerIndex::default(),
             pods: Directory::default(),
@@ -82,6 +85,7 @@ impl Context {
         self.memory.forget(&uid);
         let name = full_name(&server.metadata);
         self.secrets.remove(&name);
+        self.apis.forget(&name);
         self.pods.set_rotating(&name, false);
         // Its pods need not drain for as long as they may.
         self.pods.hurry(&name);

@@ -1,12 +1,15 @@
-//! Reads what a resource names: the Secret with its RapidAPI key, and whether an HPA has its pods.
+//! Reads what a resource names: the Secret with its RapidAPI key, whether an HPA has its pods, and whether the cluster
+//! has the kinds that it asks for.
 
-use iam_mcp_crds::{McpServer, Reason, SecretKeyRef};
+use iam_mcp_crds::{McpServer, MonitoringMode, Reason, SecretKeyRef};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
 
 use super::{
+    apis::Served,
     context::{Context, full_name},
     error::{Blocked, Error},
+    kinds::ChildKind,
 };
 
 /// What a resource names, as it is now.
@@ -16,6 +19,8 @@ pub struct References {
     pub key_problem: Option<Blocked>,
     /// Whether an HPA, ours or somebody's, targets the Deployment.
     pub hpa_targets_deployment: bool,
+    /// Which of the kinds that a cluster may lack are there.
+    pub served: Served,
 }
 
 /// Reads what `server` names, and notes whom to wake when it changes.
@@ -44,7 +49,24 @@ pub async fn dereference(server: &McpServer, context: &Context) -> Result<Refere
     Ok(References {
         key_problem,
         hpa_targets_deployment: context.hpas.is_target(&name),
+        served: context.apis.look(&name, &asked_for(server)),
     })
+}
+
+/// The kinds that `server` asks for and a cluster may lack.
+fn asked_for(server: &McpServer) -> Vec<ChildKind> {
+    let spec = &server.spec;
+    let monitor = spec
+        .monitoring
+        .as_ref()
+        .is_some_and(|m| m.mode != MonitoringMode::Annotations);
+    [
+        (spec.http_route.is_some(), ChildKind::HttpRoute),
+        (monitor, ChildKind::PodMonitor),
+    ]
+    .into_iter()
+    .filter_map(|(asked, kind)| asked.then_some(kind))
+    .collect()
 }
 
 async fn key_problem(

@@ -1,5 +1,6 @@
 //! The controller: one reconcile is dereference → validate → build → apply → status.
 
+pub mod apis;
 pub mod apply;
 pub mod build;
 pub mod cache;
@@ -44,6 +45,7 @@ use apply::{Owner, Report};
 use context::{Context, full_name, jitter};
 use error::{Blocked, Error};
 use events::Happened;
+use kinds::ChildKind;
 use pods::Fleet;
 use servers::{Guarded, Listed};
 use watch::chain;
@@ -161,7 +163,10 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
     let draining = || context.pods.draining(&full_name(&server.metadata));
     let references = dereference::dereference(server, context).await?;
     let validated = match validate::validate(server, &context.defaults, references.hpa_targets_deployment) {
-        Ok(validated) => validated,
+        Ok(validated) => validate::ValidatedServer {
+            pod_monitors_served: references.served.has(ChildKind::PodMonitor),
+            ..validated
+        },
         Err(invalid) => {
             let status = status::of_invalid(server, &invalid.to_string(), draining(), &previous);
             status::write(server, status, &previous, context).await?;
@@ -170,18 +175,22 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
     };
     let reference = serde_json::to_value(&owner.reference)?;
     let children = kinds::in_order(build::build(&validated), Some(&reference))?;
-    let report = apply::apply(context, &owner, &children).await;
+    let report = apply::apply(context, &owner, &children, references.served).await;
     tell(server, &report, context).await;
 
     let failing = report
         .failed
         .as_ref()
         .and_then(|error| persistent(server, error, context));
+    let missing = apis::missing(&report.missing);
+    let notice = build::ingress_notice(&validated);
     let trouble = report
         .blocked
         .first()
         .or(references.key_problem.as_ref())
-        .or(failing.as_ref());
+        .or(failing.as_ref())
+        .or(missing.as_ref())
+        .or(notice.as_ref());
     let workload = report.workload.as_ref();
     let status = status::of_applied(server, &validated, workload, draining(), trouble, &previous);
     status::write(server, status, &previous, context).await?;
