@@ -73,8 +73,13 @@ pub async fn all(client: &Client, namespace: &str, name: &str) -> BTreeMap<&'sta
     let mut found = BTreeMap::new();
     for (kind, resource, name) in kinds(name) {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-        if let Some(child) = api.get_opt(&name).await.expect("a readable child") {
-            found.insert(kind, child);
+        match api.get(&name).await {
+            Ok(child) => {
+                found.insert(kind, child);
+            }
+            // By its code, since for a kind that the cluster lacks there is no reason.
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => panic!("{kind}/{name} cannot be read: {error}"),
         }
     }
     found

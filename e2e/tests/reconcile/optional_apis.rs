@@ -46,6 +46,8 @@ impl Definition {
     }
 
     async fn install(&self) {
+        // One that a test before left on its way out would take the new one along.
+        self.remove().await;
         kubectl::run_with(&["apply", "-f", "-"], self.yaml).await;
         let crd = format!("crd/{}", self.name);
         kubectl::run(&["wait", "--for=condition=Established", &crd, "--timeout=30s"]).await;

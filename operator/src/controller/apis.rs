@@ -89,6 +89,12 @@ impl Apis {
         inner.served
     }
 
+    /// What is there now.
+    #[must_use]
+    pub fn now(&self) -> Served {
+        self.inner.lock().served
+    }
+
     /// Forgets a server that is gone.
     pub fn forget(&self, server: &Name) {
         for waiting in self.inner.lock().waiting.values_mut() {
@@ -224,7 +230,8 @@ impl Watch {
             .await
         {
             Ok(list) => Some(list.resources.iter().any(|resource| resource.name == api.plural)),
-            Err(kube::Error::Api(status)) if status.is_not_found() => Some(false),
+            // Of a group that is unknown altogether, in words that no client understands: the code counts.
+            Err(kube::Error::Api(status)) if status.code == 404 => Some(false),
             Err(error) => {
                 tracing::warn!(api = api.api_version, error = %chain(&error), "cannot ask whether an API is served; asked again");
                 None

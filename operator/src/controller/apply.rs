@@ -127,6 +127,10 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child], served:
         let outcomes = join_all(stage.iter().map(|child| apply_one(context, owner, child))).await;
         for (child, outcome) in stage.iter().zip(outcomes) {
             match outcome {
+                // Its kind went meanwhile, which wakes us again: neither a repair nor a failure.
+                Ok(Change::Repaired(_)) | Err(_) if !context.apis.now().has(child.kind) => {
+                    context.memory.remove(&owner.uid, child.kind);
+                }
                 Ok(Change::None) => {}
                 Ok(Change::Created) => report.created.push(child.title()),
                 Ok(Change::Updated) => report.updated.push(child.title()),
