@@ -45,6 +45,20 @@ pub struct ServiceSpec {
     #[schemars(extend("maxProperties" = 64))]
     pub annotations: BTreeMap<String, String>,
 
+    /// More names by which clients call the server, which answers 403 to those that it does not know: that of a load
+    /// balancer, a node, or a Gateway whose route names none. `*` is every name, for a proxy that checks them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(
+            length(min = 1, max = 253),
+            regex(
+                pattern = r"^(\*|(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$"
+            )
+        )
+    )]
+    pub hostnames: Vec<String>,
+
     /// The application protocol of the port, for gateways that read it, such as `kgateway.dev/mcp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
@@ -115,6 +129,7 @@ impl Default for ServiceSpec {
             session_affinity: SessionAffinity::default(),
             session_affinity_timeout_seconds: Self::default_timeout(),
             annotations: BTreeMap::new(),
+            hostnames: Vec::new(),
             app_protocol: None,
             node_port: None,
             external_traffic_policy: None,

@@ -12,8 +12,8 @@ pub struct HttpRouteSpec {
     #[schemars(length(min = 1, max = 16))]
     pub parent_refs: Vec<GatewayRef>,
 
-    /// Host names of the server. Unset: those of the Gateway's listeners, which the server then has to be told with
-    /// `ALLOWED_HOSTS` where it checks them.
+    /// Host names of the server. Unset: those of the Gateway's listeners, which the server then has to know from
+    /// `service.hostnames`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),

@@ -66,6 +66,7 @@ spec:
     nodePort: 30443
     annotations: {example.com/balancer: internal}
     appProtocol: kgateway.dev/mcp
+    hostnames: [lb.example.com]
     externalTrafficPolicy: Local
     loadBalancerClass: example.com/lb
     loadBalancerSourceRanges: [10.0.0.0/8]

@@ -135,8 +135,13 @@ async fn services() {
         })),
     ];
     good.push(service(json!({"type": "NodePort"})));
+    good.push(service(
+        json!({"hostnames": ["lb.example.com", "*.example.com", "10.0.0.1", "*"]}),
+    ));
     let mut bad = vec![
         (service(json!({"type": "ExternalName"})), "type"),
+        (service(json!({"hostnames": ["a,b"]})), "hostnames"),
+        (service(json!({"hostnames": ["a.*"]})), "hostnames"),
         (service(json!({"type": "NodePort", "nodePort": 0})), "nodePort"),
         (
             service(json!({"type": "NodePort", "loadBalancerClass": "a"})),

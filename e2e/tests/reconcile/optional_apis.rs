@@ -99,7 +99,7 @@ async fn well(sandbox: &Sandbox) {
 }
 
 fn route_spec() -> Value {
-    json!({"replicas": 0, "httpRoute": {"parentRefs": [{"name": "public"}], "hostnames": ["jobs.example.com"], "path": "/jobs"}})
+    json!({"replicas": 1, "httpRoute": {"parentRefs": [{"name": "public"}], "hostnames": ["jobs.example.com"], "path": "/jobs"}})
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn a_route_waits_for_the_gateway_api_and_outlives_it() {
         .condition(NAME, ConditionType::Accepted, true, Reason::Valid)
         .await;
     sandbox
-        .condition(NAME, ConditionType::Ready, false, Reason::ScaledToZero)
+        .condition(NAME, ConditionType::Ready, false, Reason::PodsNotReady)
         .await;
     sandbox.api::<Deployment>().get(NAME).await.unwrap();
     nothing_more_is_written(&mut sandbox).await;
@@ -220,7 +220,7 @@ async fn metrics_are_announced_as_the_cluster_has_it_and_no_pod_restarts_for_it(
     let monitors = Definition::of_monitors();
     monitors.remove().await;
     let mut sandbox = Sandbox::new("monitors").await;
-    sandbox.serve(NAME, json!({"replicas": 0})).await;
+    sandbox.serve(NAME, json!({"replicas": 1})).await;
     let before = template(&sandbox).await;
     let service: Service = sandbox.api().get(NAME).await.unwrap();
     assert!(service.annotations().is_empty(), "unset is nothing");

@@ -19,7 +19,8 @@ pub(super) fn build(server: &ValidatedServer) -> Vec<EnvVar> {
     let ingress = server.ingress.as_ref();
     hosts.extend(ingress.and_then(|i| i.host.clone()));
     let route = server.http_route.as_ref();
-    for host in route.iter().flat_map(|r| &r.hostnames) {
+    let more = route.iter().flat_map(|r| &r.hostnames);
+    for host in more.chain(&server.service.hostnames) {
         if !hosts.contains(host) {
             hosts.push(host.clone());
         }
