@@ -95,9 +95,9 @@ enum Change {
 }
 
 /// Applies `children` of `owner`, as far as the cluster has their kinds, and prunes the kinds that are not among them.
-pub async fn apply(context: &Context, owner: &Owner, children: &[Child], served: Served) -> Report {
+pub async fn apply(context: &Context, owner: &Owner, children: &[Child], apis: Served) -> Report {
     let mut report = Report::default();
-    let (possible, missing): (Vec<_>, Vec<_>) = children.iter().partition(|c| served.has(c.kind));
+    let (possible, missing): (Vec<_>, Vec<_>) = children.iter().partition(|c| apis.has(c.kind));
     for child in missing {
         // Gone with its kind: that it is made again when the kind comes back is no repair.
         context.memory.remove(&owner.uid, child.kind);
@@ -147,7 +147,7 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child], served:
     }
     for kind in ChildKind::ALL
         .into_iter()
-        .filter(|kind| served.has(*kind) && children.iter().all(|c| c.kind != *kind))
+        .filter(|kind| apis.has(*kind) && children.iter().all(|c| c.kind != *kind))
     {
         match prune(context, owner, kind).await {
             Ok(true) => report.pruned.push(format!("{}/{}", kind.as_str(), owner.name)),

@@ -147,14 +147,6 @@ pub fn validate(
             problems.push(format!("env: {} stands there twice", var.name));
         }
     }
-    if let Some(hpa) = &spec.autoscaling
-        && hpa.min_replicas > hpa.max_replicas
-    {
-        problems.push(format!(
-            "autoscaling: minReplicas {} is greater than maxReplicas {}",
-            hpa.min_replicas, hpa.max_replicas
-        ));
-    }
     let sessions = spec.sessions.clone().unwrap_or_default();
     if let Some(idle) = sessions.drain_idle_seconds
         && idle > sessions.drain_seconds
@@ -163,18 +155,6 @@ pub fn validate(
             "sessions: drainIdleSeconds {idle} is greater than drainSeconds {}, after which every session ends in any case",
             sessions.drain_seconds
         ));
-    }
-    if let Some(ingress) = &spec.ingress {
-        if ingress.tls_secret_name.is_some() && ingress.host.is_none() {
-            problems
-                .push("ingress: tlsSecretName needs host, the name that the certificate is for".to_owned());
-        }
-        if !ingress.path.starts_with('/') || (ingress.path.len() > 1 && ingress.path.ends_with('/')) {
-            problems.push(format!(
-                "ingress.path: {:?} must start with '/' and not end with one",
-                ingress.path
-            ));
-        }
     }
     problems.extend(exposure::problems(spec));
     problems.extend(network::problems(spec));

@@ -15,7 +15,7 @@ use crate::controller::error::Blocked;
 enum Class {
     /// ingress-nginx and NGINX Ingress Controller: 60 s between two reads; the second buffers.
     Nginx,
-    /// HAProxy's own and haproxy-ingress: 50 s of silence.
+    /// The `HAProxy` project's own and haproxy-ingress: 50 s of silence.
     Haproxy,
     /// Contour: 15 s for the whole answer.
     Contour,

@@ -6,6 +6,21 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 /// What is wrong with these parts of `spec`.
 pub(super) fn problems(spec: &McpServerSpec) -> Vec<String> {
     let mut problems = Vec::new();
+    if let Some(hpa) = &spec.autoscaling
+        && hpa.min_replicas > hpa.max_replicas
+    {
+        problems.push(format!(
+            "autoscaling: minReplicas {} is greater than maxReplicas {}",
+            hpa.min_replicas, hpa.max_replicas
+        ));
+    }
+    if let Some(ingress) = &spec.ingress {
+        if ingress.tls_secret_name.is_some() && ingress.host.is_none() {
+            problems
+                .push("ingress: tlsSecretName needs host, the name that the certificate is for".to_owned());
+        }
+        of_path("ingress", &ingress.path, &mut problems);
+    }
     if let Some(service) = &spec.service {
         of_service(service, &mut problems);
     }
@@ -71,18 +86,21 @@ fn of_route(spec: &McpServerSpec, route: &HttpRouteSpec, problems: &mut Vec<Stri
     if route.parent_refs.is_empty() {
         problems.push("httpRoute.parentRefs: name the Gateway that takes the route".to_owned());
     }
-    if !route.path.starts_with('/') || (route.path.len() > 1 && route.path.ends_with('/')) {
-        problems.push(format!(
-            "httpRoute.path: {:?} must start with '/' and not end with one",
-            route.path
-        ));
-    }
+    of_path("httpRoute", &route.path, problems);
     if let Some(ingress) = &spec.ingress
         && ingress.path != route.path
     {
         problems.push(format!(
             "httpRoute: path {:?} must be that of ingress, {:?}, because the server answers below one path",
             route.path, ingress.path
+        ));
+    }
+}
+
+fn of_path(field: &str, path: &str, problems: &mut Vec<String>) {
+    if !path.starts_with('/') || (path.len() > 1 && path.ends_with('/')) {
+        problems.push(format!(
+            "{field}.path: {path:?} must start with '/' and not end with one"
         ));
     }
 }

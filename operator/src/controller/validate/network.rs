@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use iam_mcp_crds::{McpServerSpec, NetworkPeer};
+use iam_mcp_crds::{McpServerSpec, NetworkDestination, NetworkPeer};
 
 /// A range of addresses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,8 +45,8 @@ pub(super) fn problems(spec: &McpServerSpec) -> Vec<String> {
         let lists = [
             ("from", policy.from.clone()),
             ("metricsFrom", policy.metrics_from.clone()),
-            ("to", policy.to.iter().map(|d| d.peer()).collect()),
-            ("dns", policy.dns.iter().map(|d| d.peer()).collect()),
+            ("to", policy.to.iter().map(NetworkDestination::peer).collect()),
+            ("dns", policy.dns.iter().map(NetworkDestination::peer).collect()),
         ];
         for (field, peers) in &lists {
             for (index, peer) in peers.iter().enumerate() {
