@@ -10,8 +10,12 @@
 )]
 
 pub mod autoscaling;
+pub mod disruption;
 pub mod exposure;
+pub mod http_route;
 pub mod job_search;
+pub mod monitoring;
+pub mod network_policy;
 pub mod probes;
 pub mod rollout;
 mod schema;
@@ -20,9 +24,15 @@ pub mod spec;
 pub mod status;
 pub mod workload;
 
-pub use autoscaling::AutoscalingSpec;
-pub use exposure::{IngressSpec, ServiceSpec, SessionAffinity};
+pub use autoscaling::{
+    AutoscalingSpec, ScalingBehavior, ScalingPolicy, ScalingPolicyType, ScalingRules, SelectPolicy,
+};
+pub use disruption::DisruptionSpec;
+pub use exposure::{ExternalTrafficPolicy, IngressSpec, ServiceSpec, ServiceType, SessionAffinity};
+pub use http_route::{GatewayRef, HttpRouteSpec};
 pub use job_search::{JobProvider, JobSearchSpec, RapidApiSpec, SecretKeyRef};
+pub use monitoring::{MonitoringMode, MonitoringSpec};
+pub use network_policy::{NetworkDestination, NetworkPeer, NetworkPolicySpec};
 pub use probes::{ProbeSpec, ProbesSpec};
 pub use rollout::{RolloutSpec, RolloutStrategy};
 pub use sessions::SessionsSpec;

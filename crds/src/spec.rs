@@ -11,8 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     autoscaling::AutoscalingSpec,
+    disruption::DisruptionSpec,
     exposure::{IngressSpec, ServiceSpec},
+    http_route::HttpRouteSpec,
     job_search::JobSearchSpec,
+    monitoring::MonitoringSpec,
+    network_policy::NetworkPolicySpec,
     probes::ProbesSpec,
     rollout::RolloutSpec,
     schema,
@@ -127,7 +131,9 @@ pub const RESERVED_ENV: &[&str] = &[
     validation = Rule::new(
         "!has(self.volumeMounts) || self.volumeMounts.all(m, has(self.volumes) && self.volumes.exists(v, v.name == m.name))"
     )
-    .message("volumeMounts: each needs a volume of that name in volumes")
+    .message("volumeMounts: each needs a volume of that name in volumes"),
+    validation = Rule::new("!has(self.ingress) || !has(self.httpRoute) || self.ingress.path == self.httpRoute.path")
+        .message("httpRoute: path must be that of ingress, because the server answers below one path")
 )]
 pub struct McpServerSpec {
     /// The class of operators that looks after this server: those that run with `--class` and the same name. Unset:
@@ -189,9 +195,25 @@ pub struct McpServerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<IngressSpec>,
 
+    /// An HTTPRoute for clients that come through a Gateway. Unset: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_route: Option<HttpRouteSpec>,
+
     /// A HorizontalPodAutoscaler that owns the number of pods. Unset: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingSpec>,
+
+    /// How many pods may be evicted at a time. Unset: one, where there can be several pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disruption: Option<DisruptionSpec>,
+
+    /// A NetworkPolicy that denies what it does not name. Unset: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicySpec>,
+
+    /// How Prometheus finds the metrics of the pods. Unset: it is not told of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<MonitoringSpec>,
 
     /// What becomes of open sessions when a pod has to go.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -133,6 +133,12 @@ pub enum Reason {
     UpdateHeldBack,
     /// The rollout made no progress within its deadline.
     RolloutStuck,
+    /// The cluster lacks a kind that the spec asks for.
+    ApiNotInstalled,
+    /// The controller of the Ingress' class ends long streams, and cannot be told otherwise from here.
+    IngressEndsStreams,
+    /// What the controller of the Ingress' class does to long streams is not known.
+    IngressClassUnknown,
     /// Calls of the API server keep failing.
     ReconcileFailed,
     /// The resource says that nothing may be changed.
@@ -142,6 +148,15 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether a person should know, while the server answers none the worse for it.
+    #[must_use]
+    pub const fn leaves_ready(self) -> bool {
+        matches!(
+            self,
+            Self::ApiNotInstalled | Self::IngressEndsStreams | Self::IngressClassUnknown
+        )
+    }
+
     /// The word in `reason`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -159,6 +174,9 @@ impl Reason {
             Self::RolloutComplete => "RolloutComplete",
             Self::UpdateHeldBack => "UpdateHeldBack",
             Self::RolloutStuck => "RolloutStuck",
+            Self::ApiNotInstalled => "ApiNotInstalled",
+            Self::IngressEndsStreams => "IngressEndsStreams",
+            Self::IngressClassUnknown => "IngressClassUnknown",
             Self::ReconcileFailed => "ReconcileFailed",
             Self::Paused => "Paused",
             Self::AsExpected => "AsExpected",

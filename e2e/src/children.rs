@@ -6,15 +6,29 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{Secret, Service, ServiceAccount},
-    networking::v1::Ingress,
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{ApiResource, DynamicObject},
+    api::{ApiResource, DynamicObject, GroupVersionKind},
 };
 
 use crate::OPERATOR;
+
+/// `HTTPRoute`, which a cluster may lack.
+#[must_use]
+pub fn http_route() -> ApiResource {
+    let kind = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute");
+    ApiResource::from_gvk_with_plural(&kind, "httproutes")
+}
+
+/// `PodMonitor`, which a cluster may lack.
+#[must_use]
+pub fn pod_monitor() -> ApiResource {
+    let kind = GroupVersionKind::gvk("monitoring.coreos.com", "v1", "PodMonitor");
+    ApiResource::from_gvk_with_plural(&kind, "podmonitors")
+}
 
 /// Every kind of child with its name for a server called `name`.
 #[must_use]
@@ -42,8 +56,15 @@ pub fn kinds(name: &str) -> Vec<(&'static str, ApiResource, String)> {
         (
             "HorizontalPodAutoscaler",
             ApiResource::erase::<HorizontalPodAutoscaler>(&()),
-            same,
+            same.clone(),
         ),
+        (
+            "NetworkPolicy",
+            ApiResource::erase::<NetworkPolicy>(&()),
+            same.clone(),
+        ),
+        ("HTTPRoute", http_route(), same.clone()),
+        ("PodMonitor", pod_monitor(), same),
     ]
 }
 
@@ -52,8 +73,13 @@ pub async fn all(client: &Client, namespace: &str, name: &str) -> BTreeMap<&'sta
     let mut found = BTreeMap::new();
     for (kind, resource, name) in kinds(name) {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-        if let Some(child) = api.get_opt(&name).await.expect("a readable child") {
-            found.insert(kind, child);
+        match api.get(&name).await {
+            Ok(child) => {
+                found.insert(kind, child);
+            }
+            // By its code, since for a kind that the cluster lacks there is no reason.
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => panic!("{kind}/{name} cannot be read: {error}"),
         }
     }
     found

@@ -70,7 +70,7 @@ pub struct RunArgs {
     #[arg(long, env = "LEADER_ELECT")]
     pub leader_elect: bool,
 
-    /// Namespace of the Lease
+    /// The operator's own namespace: where its Lease is, and from where a NetworkPolicy lets it in
     #[arg(
         long,
         env = "POD_NAMESPACE",
@@ -148,6 +148,15 @@ pub struct RenderArgs {
     /// Image of servers whose resource names none
     #[arg(long, env = "IAM_MCP_SERVER_IMAGE", value_name = "IMAGE", default_value = DEFAULT_SERVER_IMAGE)]
     pub server_image: String,
+
+    /// Namespace of the operator, from where a NetworkPolicy lets it in
+    #[arg(
+        long,
+        env = "POD_NAMESPACE",
+        value_name = "NS",
+        default_value = "iam-mcp-system"
+    )]
+    pub operator_namespace: String,
 }
 
 /// What to explain.
@@ -167,6 +176,15 @@ pub struct ExplainArgs {
     /// Image of servers whose resource names none; give what the operator runs with
     #[arg(long, env = "IAM_MCP_SERVER_IMAGE", value_name = "IMAGE", default_value = DEFAULT_SERVER_IMAGE)]
     pub server_image: String,
+
+    /// Namespace of the operator, from where a NetworkPolicy lets it in
+    #[arg(
+        long,
+        env = "POD_NAMESPACE",
+        value_name = "NS",
+        default_value = "iam-mcp-system"
+    )]
+    pub operator_namespace: String,
 
     /// Print JSON
     #[arg(long)]

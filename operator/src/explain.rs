@@ -87,7 +87,11 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
                 args.name
             )
         })?;
-    let steps = steps(&client, &server, &args.server_image).await?;
+    let defaults = Defaults {
+        server_image: args.server_image.clone(),
+        operator_namespace: args.operator_namespace.clone(),
+    };
+    let steps = steps(&client, &server, &defaults).await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&steps)?);
     } else {
@@ -96,13 +100,10 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn steps(client: &Client, server: &McpServer, server_image: &str) -> anyhow::Result<Vec<Step>> {
+async fn steps(client: &Client, server: &McpServer, defaults: &Defaults) -> anyhow::Result<Vec<Step>> {
     let name = server.name_any();
     let Some(owner) = Owner::of(server, &server.status.clone().unwrap_or_default()) else {
         bail!("McpServer {name} has no uid");
-    };
-    let defaults = Defaults {
-        server_image: server_image.to_owned(),
     };
     let hpas: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &owner.namespace);
     let hpas = hpas
@@ -113,7 +114,7 @@ async fn steps(client: &Client, server: &McpServer, server_image: &str) -> anyho
         let target = hpa.spec.as_ref().map(|spec| &spec.scale_target_ref);
         target.is_some_and(|target| target.kind == "Deployment" && target.name == name)
     });
-    let validated = validate(server, &defaults, scaled)
+    let validated = validate(server, defaults, scaled)
         .with_context(|| format!("McpServer {name} is invalid, and its children stay as they are"))?;
     let reference = serde_json::to_value(&owner.reference)?;
     let wanted = in_order(build::build(&validated), Some(&reference))?;
@@ -122,6 +123,15 @@ async fn steps(client: &Client, server: &McpServer, server_image: &str) -> anyho
     for kind in ChildKind::ALL {
         let api: Api<DynamicObject> =
             Api::namespaced_with(client.clone(), &owner.namespace, &kind.api_resource());
+        if kind.optional().is_some() && !is_served(&api).await? {
+            steps.extend(wanted.iter().find(|child| child.kind == kind).map(|child| Step {
+                child: child.title(),
+                action: Action::Blocked,
+                why: Some("the cluster does not have its kind"),
+                differences: Vec::new(),
+            }));
+            continue;
+        }
         let live = api
             .get_opt(&name)
             .await
@@ -140,6 +150,15 @@ async fn steps(client: &Client, server: &McpServer, server_image: &str) -> anyho
         steps.extend(step);
     }
     Ok(steps)
+}
+
+/// Whether the cluster has a kind that it may lack.
+async fn is_served(api: &Api<DynamicObject>) -> anyhow::Result<bool> {
+    match api.list_metadata(&ListParams::default().limit(1)).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+        Err(error) => Err(error).context("cannot list an optional kind"),
+    }
 }
 
 /// The Secret with the keys is made when it is missing, and never changed but by a rotation.

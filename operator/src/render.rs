@@ -41,6 +41,7 @@ pub fn render_text(text: &str, args: &RenderArgs) -> anyhow::Result<String> {
             .get_or_insert_with(|| args.namespace.clone());
         let defaults = validate::Defaults {
             server_image: args.server_image.clone(),
+            operator_namespace: args.operator_namespace.clone(),
         };
         let validated = validate::validate(&server, &defaults, false)
             .with_context(|| format!("McpServer/{} is invalid", server.name_any()))?;

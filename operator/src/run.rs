@@ -110,7 +110,10 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
     let events = Events::new(client.clone(), &identity);
     let context = Context::new(
         client.clone(),
-        Defaults { server_image },
+        Defaults {
+            server_image,
+            operator_namespace: lease_namespace.clone(),
+        },
         class.clone(),
         Roll::new(roll_default_image),
         events,

@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use iam_mcp_crds::{
-    AutoscalingSpec, IngressSpec, JobProvider, JobSearchSpec, McpServer, McpServerSpec, RapidApiSpec,
+    AutoscalingSpec, DisruptionSpec, GatewayRef, HttpRouteSpec, IngressSpec, JobProvider, JobSearchSpec,
+    McpServer, McpServerSpec, MonitoringMode, MonitoringSpec, NetworkPeer, NetworkPolicySpec, RapidApiSpec,
     SecretKeyRef, ServiceSpec, SessionAffinity, SessionsSpec, spec::RESERVED_ENV,
 };
 use iam_mcp_operator::controller::{
@@ -12,17 +13,81 @@ use iam_mcp_operator::controller::{
     owned::{desired_digest, owned_digest},
     validate::{Defaults, Replicas, validate},
 };
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use proptest::{option, prelude::*};
 use serde_json::{Value, json};
 
-fn children(server: &McpServer, foreign_hpa: bool) -> Vec<Child> {
-    let defaults = Defaults {
+fn defaults() -> Defaults {
+    Defaults {
         server_image: "image:1".to_owned(),
-    };
-    in_order(build(&validate(server, &defaults, foreign_hpa).unwrap()), None).unwrap()
+        operator_namespace: "system".to_owned(),
+    }
 }
 
+fn children(server: &McpServer, foreign_hpa: bool) -> Vec<Child> {
+    in_order(build(&validate(server, &defaults(), foreign_hpa).unwrap()), None).unwrap()
+}
+
+/// With what is around a server: routes, policies, budgets, metrics.
 fn specs() -> impl Strategy<Value = McpServerSpec> {
+    let most = prop_oneof![
+        (1..5_i32).prop_map(IntOrString::Int),
+        (1..101_u8).prop_map(|percent| IntOrString::String(format!("{percent}%"))),
+    ];
+    let peer = prop_oneof![
+        "[a-z]{1,9}".prop_map(|name| NetworkPeer {
+            namespace_labels: Some([("kubernetes.io/metadata.name".to_owned(), name)].into()),
+            ..NetworkPeer::default()
+        }),
+        (0..33_u32).prop_map(|prefix| NetworkPeer {
+            cidr: Some(format!("0.0.0.0/{prefix}")),
+            ..NetworkPeer::default()
+        }),
+    ];
+    let policy = (proptest::collection::vec(peer, 0..3), any::<bool>()).prop_map(|(from, public_https)| {
+        NetworkPolicySpec {
+            from,
+            public_https,
+            ..NetworkPolicySpec::default()
+        }
+    });
+    let mode = prop_oneof![
+        Just(MonitoringMode::Auto),
+        Just(MonitoringMode::PodMonitor),
+        Just(MonitoringMode::Annotations)
+    ];
+    (
+        small_specs(),
+        option::of("[a-z]{1,9}\\.example\\.com"),
+        option::of(option::of(most)),
+        option::of(policy),
+        option::of(mode),
+        option::of(1..200_i32),
+    )
+        .prop_map(|(mut spec, hostname, most, policy, mode, memory)| {
+            let path = spec.ingress.as_ref().map_or("/", |i| &i.path).to_owned();
+            spec.http_route = hostname.map(|hostname| HttpRouteSpec {
+                parent_refs: vec![GatewayRef::default()],
+                hostnames: vec![hostname],
+                path,
+            });
+            spec.disruption = most.map(|max_unavailable| DisruptionSpec {
+                max_unavailable,
+                ..DisruptionSpec::default()
+            });
+            spec.network_policy = policy;
+            spec.monitoring = mode.map(|mode| MonitoringSpec {
+                mode,
+                ..MonitoringSpec::default()
+            });
+            if let Some(hpa) = &mut spec.autoscaling {
+                hpa.memory_utilization = memory;
+            }
+            spec
+        })
+}
+
+fn small_specs() -> impl Strategy<Value = McpServerSpec> {
     let secret = ("[a-z]{1,8}", "[A-Z]{1,8}").prop_map(|(name, key)| SecretKeyRef { name, key });
     let ingress = (
         option::of("[a-z]{1,9}\\.example\\.com"),
@@ -164,7 +229,7 @@ proptest! {
     fn replicas_are_written_only_when_they_are_ours(spec in specs(), foreign_hpa in any::<bool>()) {
         let ours = spec.replicas.filter(|_| spec.autoscaling.is_none() && !foreign_hpa);
         let server = server("a", spec);
-        let defaults = Defaults { server_image: "image:1".to_owned() };
+        let defaults = defaults();
         let expected = ours.map_or(Replicas::Theirs, Replicas::Ours);
         prop_assert_eq!(validate(&server, &defaults, foreign_hpa).unwrap().replicas, expected);
         let all = children(&server, foreign_hpa);
@@ -197,13 +262,14 @@ proptest! {
             (None, Some(n)) if !foreign_hpa => Some(n),
             _ => None,
         };
+        let asked = spec.disruption.as_ref().and_then(|d| d.max_unavailable.clone());
         let all = children(&server("a", spec), foreign_hpa);
         let find = |kind: &str| all.iter().find(|c| c.kind.as_str() == kind);
         let budget = find("PodDisruptionBudget");
         prop_assert_eq!(budget.is_some(), most.is_none_or(|n| n > 1));
         if let Some(budget) = budget {
             let spec = &budget.manifest["spec"];
-            prop_assert_eq!(&spec["maxUnavailable"], &json!(1));
+            prop_assert_eq!(&spec["maxUnavailable"], &json!(asked.unwrap_or(IntOrString::Int(1))));
             prop_assert!(spec["minAvailable"].is_null());
             prop_assert_eq!(&spec["selector"], &find("Deployment").unwrap().manifest["spec"]["selector"]);
         }

@@ -21,6 +21,7 @@ fn parse(spec: Value) -> Result<ValidatedServer, Vec<String>> {
     server.metadata.namespace = Some("mcp".to_owned());
     let defaults = Defaults {
         server_image: "image:1".to_owned(),
+        operator_namespace: "iam-mcp-system".to_owned(),
     };
     validate(&server, &defaults, false).map_err(|invalid| invalid.0)
 }

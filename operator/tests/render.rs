@@ -10,6 +10,7 @@ fn render(text: &str) -> anyhow::Result<String> {
         filename: PathBuf::from("test.yaml"),
         namespace: "default".to_owned(),
         server_image: "registry.example.com/iam-mcp-server:1".to_owned(),
+        operator_namespace: "iam-mcp-system".to_owned(),
     };
     render_text(text, &args)
 }
@@ -53,6 +54,43 @@ spec:
 }
 
 #[test]
+fn a_server_with_a_network() {
+    let text = r"
+apiVersion: iam-mcp.dev/v1alpha1
+kind: McpServer
+metadata: {name: jobs, namespace: mcp}
+spec:
+  service:
+    type: LoadBalancer
+    port: 443
+    nodePort: 30443
+    annotations: {example.com/balancer: internal}
+    appProtocol: kgateway.dev/mcp
+    hostnames: [lb.example.com]
+    externalTrafficPolicy: Local
+    loadBalancerClass: example.com/lb
+    loadBalancerSourceRanges: [10.0.0.0/8]
+  ingress: {className: contour, path: /jobs}
+  httpRoute:
+    parentRefs: [{name: public, namespace: gateways, sectionName: https, port: 443}, {name: internal}]
+    hostnames: [jobs.example.com]
+    path: /jobs
+  autoscaling:
+    memoryUtilization: 80
+    behavior:
+      scaleUp: {selectPolicy: Min, policies: [{type: Pods, value: 2, periodSeconds: 60}]}
+      scaleDown: {stabilizationWindowSeconds: 600}
+  disruption: {maxUnavailable: 25%}
+  networkPolicy:
+    from: [{namespaceLabels: {role: edge}, podLabels: {app: proxy}}, {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}]
+    metricsFrom: [{namespaceLabels: {kubernetes.io/metadata.name: monitoring}}]
+    to: [{podLabels: {app: db}, ports: [5432]}]
+  monitoring: {interval: 30s, labels: {release: prometheus}}
+";
+    insta::assert_snapshot!(render(text).unwrap());
+}
+
+#[test]
 fn no_key_material_is_rendered() {
     let text = render(SMALL).unwrap();
     assert!(!text.contains("kind: Secret"), "{text}");
@@ -71,6 +109,8 @@ fn other_documents_are_passed_over_and_none_at_all_is_an_error() {
 fn an_invalid_server_is_told_every_problem() {
     let text = "kind: McpServer\napiVersion: iam-mcp.dev/v1alpha1\nmetadata: {name: a.b}\nspec:\n  \
                 env: [{name: PORT, value: '1'}]\n  ingress: {tlsSecretName: t}\n  autoscaling: {minReplicas: 9, maxReplicas: 2}\n  \
+                httpRoute: {parentRefs: [], path: jobs}\n  disruption: {maxUnavailable: 0}\n  service: {nodePort: 30000}\n  \
+                monitoring: {mode: Annotations, interval: 30s, labels: {app: x}}\n  networkPolicy: {from: [{}]}\n  \
                 jobSearch: {provider: JSearch}\n  sessions: {drainSeconds: 60, drainIdleSeconds: 61}\n";
     let error = format!("{:#}", render(text).unwrap_err());
     for part in [
@@ -79,6 +119,14 @@ fn an_invalid_server_is_told_every_problem() {
         "tlsSecretName needs host",
         "minReplicas 9",
         "needs rapidApi.keySecretRef",
+        "httpRoute.parentRefs: name the Gateway",
+        "httpRoute.path: \"jobs\"",
+        "must be that of ingress",
+        "disruption.maxUnavailable",
+        "nodePort needs type NodePort or LoadBalancer",
+        "mode Annotations has none",
+        "app is one of the operator's own labels",
+        "networkPolicy.from[0]",
         "drainIdleSeconds 61 is greater than drainSeconds 60",
     ] {
         assert!(error.contains(part), "{part:?} is missing in {error:?}");

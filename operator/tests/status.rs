@@ -46,6 +46,7 @@ fn status(
         &server(),
         &Defaults {
             server_image: "image:1".to_owned(),
+            operator_namespace: "system".to_owned(),
         },
         false,
     )
@@ -257,6 +258,7 @@ fn drains_are_told_when_they_begin_and_when_they_end() {
 fn a_paused_server_says_so_once_and_keeps_what_was_said() {
     let defaults = Defaults {
         server_image: "image:1".to_owned(),
+        operator_namespace: "system".to_owned(),
     };
     let validated = validate(&server(), &defaults, false).unwrap();
     let paused = |pods: Option<&Workload>, before: &McpServerStatus| {
@@ -304,4 +306,30 @@ fn a_paused_server_says_so_once_and_keeps_what_was_said() {
         shape(&paused(None, &McpServerStatus::default()))[3],
         "Ready=False/Paused"
     );
+}
+
+#[test]
+fn what_a_person_should_know_is_told_without_calling_the_server_unready() {
+    for (reason, ready) in [
+        (Reason::ApiNotInstalled, true),
+        (Reason::IngressEndsStreams, true),
+        (Reason::IngressClassUnknown, true),
+        (Reason::NameConflict, false),
+    ] {
+        let trouble = Blocked {
+            reason,
+            message: "look here".to_owned(),
+        };
+        let before = status(Some(&pods(2, 2)), None, &McpServerStatus::default());
+        let after = status(Some(&pods(2, 2)), Some(&trouble), &before);
+        let degraded = format!("Degraded=True/{}", reason.as_str());
+        assert!(shape(&after).contains(&degraded), "{:?}", shape(&after));
+        let is_ready = shape(&after).contains(&"Ready=True/PodsReady".to_owned());
+        assert_eq!(is_ready, ready, "{:?}", shape(&after));
+        assert_eq!(
+            transition(&before, &after),
+            Some((Happened::Trouble(reason.as_str()), "look here".to_owned())),
+        );
+        assert_eq!(transition(&after, &after), None, "told once");
+    }
 }

@@ -64,7 +64,7 @@ does not exist yet needs both patch and create.
   resources: [serviceaccounts]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [networking.k8s.io]
-  resources: [ingresses]
+  resources: [ingresses, networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
@@ -76,6 +76,13 @@ does not exist yet needs both patch and create.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get]
+# These where the cluster has them.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [monitoring.coreos.com]
+  resources: [podmonitors]
+  verbs: [get, list, watch, create, patch, delete]
 # Watched by their metadata alone; read: the Secrets that McpServers name or own; written: NAME-keys.
 - apiGroups: [""]
   resources: [secrets]

@@ -26,22 +26,21 @@ async fn every_verb_that_is_used_is_allowed() {
     let sandbox = Sandbox::namespace_only("roles", &[]).await;
     let reference = json!({"rapidApi": {"keySecretRef": {"name": "absent", "key": "token"}}});
     let claim = json!([{"name": "jobs", "persistentVolumeClaim": {"claimName": "absent"}}]);
-    let spec =
-        json!({"replicas": 0, "ingress": {}, "autoscaling": {}, "jobSearch": reference, "volumes": claim});
+    let spec = json!({"replicas": 0, "ingress": {}, "autoscaling": {}, "networkPolicy": {}, "jobSearch": reference, "volumes": claim});
     sandbox.submit(NAME, spec).await;
     sandbox
         .condition(NAME, ConditionType::Degraded, true, Reason::SecretNotFound)
         .await;
     eventually(SOON, "all children", || async {
         let kinds: Vec<_> = sandbox.children(NAME).await.into_keys().collect();
-        when(kinds.len() == 7, kinds)
+        when(kinds.len() == 8, kinds)
     })
     .await;
     // An update, a prune of each kind that can go, and the hand-over of the number of pods.
     sandbox
         .change(
             NAME,
-            json!({"ingress": null, "autoscaling": null, "jobSearch": null, "logLevel": "DEBUG", "serviceAccountName": "default"}),
+            json!({"ingress": null, "autoscaling": null, "networkPolicy": null, "jobSearch": null, "logLevel": "DEBUG", "serviceAccountName": "default"}),
         )
         .await;
     sandbox
@@ -55,6 +54,7 @@ async fn every_verb_that_is_used_is_allowed() {
             ],
         )
         .await;
+    sandbox.event(NAME, "Pruned", &["NetworkPolicy/jobs"]).await;
     // Of no pods, once the HPA no longer decides.
     sandbox.event(NAME, "Pruned", &["PodDisruptionBudget/jobs"]).await;
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME});

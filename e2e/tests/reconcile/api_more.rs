@@ -16,7 +16,7 @@ use crate::api::ask;
 async fn the_api_server_fills_in_defaults() {
     let client = cluster::client().await;
     cluster::install_definition(&client).await;
-    let spec = json!({"service": {}, "autoscaling": {}, "ingress": {}, "sessions": {}});
+    let spec = json!({"service": {}, "autoscaling": {}, "ingress": {}, "sessions": {}, "networkPolicy": {}, "disruption": {}, "monitoring": {}, "httpRoute": {"parentRefs": [{"name": "public"}]}});
     let answer = ask(&client, NAME, &spec).await.unwrap();
     assert_eq!(
         answer["spec"],
@@ -25,6 +25,10 @@ async fn the_api_server_fills_in_defaults() {
             "autoscaling": {"minReplicas": 2, "maxReplicas": 10, "cpuUtilization": 70},
             "ingress": {"path": "/"},
             "sessions": {"drainSeconds": 300, "maxDrainingPods": 20},
+            "networkPolicy": {"publicHttps": true},
+            "disruption": {"enabled": true},
+            "monitoring": {"mode": "Auto"},
+            "httpRoute": {"parentRefs": [{"name": "public"}], "path": "/"},
         })
     );
     let answer = ask(&client, NAME, &json!({})).await.unwrap();

@@ -9,6 +9,7 @@
 
 mod api;
 mod api_more;
+mod api_network;
 mod api_pods;
 mod autoscaler;
 mod bad_neighbour;
@@ -24,7 +25,9 @@ mod explain;
 mod leader;
 mod lowest;
 mod namespaces;
+mod network;
 mod noop;
+mod optional_apis;
 mod paused;
 mod pods;
 mod policies;
@@ -33,6 +36,7 @@ mod prune;
 mod render;
 mod replicas;
 mod rotation;
+mod scaling;
 mod secret;
 mod session_key;
 mod sessions;

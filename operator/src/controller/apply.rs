@@ -11,6 +11,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{
+    apis::Served,
     cache::{ChildRef, Observed, Workload, controller_uid},
     context::Context,
     drift::Repair,
@@ -95,6 +96,8 @@ pub struct Report {
     pub pruned: Vec<String>,
     /// Children that cannot be made until a person acts.
     pub blocked: Vec<Blocked>,
+    /// Kinds that were asked for, and that the cluster lacks.
+    pub missing: Vec<ChildKind>,
     /// The first failed call, if any; the other children were still applied.
     pub failed: Option<Error>,
     /// State of the pods, as far as known.
@@ -115,13 +118,20 @@ enum Change {
     Blocked(Blocked),
 }
 
-/// Applies `children` of `owner` and prunes the kinds that are not among them.
-pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Report {
+/// Applies `children` of `owner`, as far as the cluster has their kinds, and prunes the kinds that are not among them.
+pub async fn apply(context: &Context, owner: &Owner, children: &[Child], apis: Served) -> Report {
     let mut report = Report::default();
     let held = hold_template(context, owner, children, &mut report);
     let children = held.as_deref().unwrap_or(children);
-    // Identity and keys first: pods cannot start without them.
-    let (first, rest): (Vec<_>, Vec<_>) = children.iter().partition(|c| c.kind == ChildKind::ServiceAccount);
+    let (possible, missing): (Vec<_>, Vec<_>) = children.iter().partition(|c| apis.has(c.kind));
+    for child in missing {
+        // Gone with its kind: that it is made again when the kind comes back is no repair.
+        context.memory.remove(&owner.uid, child.kind);
+        report.missing.push(child.kind);
+    }
+    // Identity and keys first: pods cannot start without them. And the policy, so that none starts unguarded.
+    let is_first = |kind| matches!(kind, ChildKind::ServiceAccount | ChildKind::NetworkPolicy);
+    let (first, rest): (Vec<_>, Vec<_>) = possible.into_iter().partition(|c| is_first(c.kind));
     let keys_name = super::build::keys_secret_name(&owner.name);
     match ensure_keys(context, owner, children).await {
         Ok(keys::Outcome::Rests) => keys::rest(context, owner),
@@ -144,6 +154,10 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Repo
         let outcomes = join_all(stage.iter().map(|child| apply_one(context, owner, child))).await;
         for (child, outcome) in stage.iter().zip(outcomes) {
             match outcome {
+                // Its kind went meanwhile, which wakes us again: neither a repair nor a failure.
+                Ok(Change::Repaired(_)) | Err(_) if !context.apis.now().has(child.kind) => {
+                    context.memory.remove(&owner.uid, child.kind);
+                }
                 Ok(Change::None) => {}
                 Ok(Change::Created) => report.created.push(child.title()),
                 Ok(Change::Updated) => report.updated.push(child.title()),
@@ -160,7 +174,7 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child]) -> Repo
     }
     for kind in ChildKind::ALL
         .into_iter()
-        .filter(|kind| children.iter().all(|c| c.kind != *kind))
+        .filter(|kind| apis.has(*kind) && children.iter().all(|c| c.kind != *kind))
     {
         match prune(context, owner, kind).await {
             Ok(true) => report.pruned.push(format!("{}/{}", kind.as_str(), owner.name)),

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{
+    apis::Apis,
     cache::ChildCache,
     events::Events,
     index::{Name, PointerIndex},
@@ -42,6 +43,8 @@ pub struct Context {
     pub children: ChildCache,
     /// Secrets with the keys of servers.
     pub key_secrets: KeySecrets,
+    /// Which kinds that a cluster may lack are there.
+    pub apis: Apis,
     /// HPA → Deployment.
     pub hpas: PointerIndex,
     /// Server → Secrets that it names.
@@ -86,6 +89,7 @@ impl Context {
             roll,
             children: ChildCache::default(),
             key_secrets: KeySecrets::default(),
+            apis: Apis::default(),
             hpas: PointerIndex::default(),
             secrets: PointerIndex::default(),
             pods: Directory::default(),
@@ -139,6 +143,7 @@ impl Context {
         self.memory.forget(&uid);
         let name = full_name(metadata);
         self.secrets.remove(&name);
+        self.apis.forget(&name);
         self.pods.set_rotating(&name, false);
         self.wake(self.roll.forget(&name));
     }

@@ -1,13 +1,15 @@
-//! Reads what a resource names: the Secret with its RapidAPI key, the claims among its volumes, and whether an
-//! HPA has its pods.
+//! Reads what a resource names: the Secret with its RapidAPI key, the claims among its volumes, whether an HPA has
+//! its pods, and whether the cluster has the kinds that it asks for.
 
-use iam_mcp_crds::{McpServer, Reason, SecretKeyRef};
+use iam_mcp_crds::{McpServer, MonitoringMode, Reason, SecretKeyRef};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::{Api, ResourceExt as _};
 
 use super::{
+    apis::Served,
     context::{Context, full_name},
     error::{Blocked, Error},
+    kinds::ChildKind,
     validate::{Claims, claims_named},
 };
 
@@ -20,6 +22,8 @@ pub struct References {
     pub hpa_targets_deployment: bool,
     /// The claims among its volumes.
     pub claims: Claims,
+    /// Which of the kinds that a cluster may lack are there.
+    pub served: Served,
 }
 
 /// Reads what `server` names, and notes whom to wake when it changes.
@@ -49,7 +53,24 @@ pub async fn dereference(server: &McpServer, context: &Context) -> Result<Refere
         key_problem,
         hpa_targets_deployment: context.hpas.is_target(&name),
         claims: claims(server, context).await?,
+        served: context.apis.look(&name, &asked_for(server)),
     })
+}
+
+/// The kinds that `server` asks for and a cluster may lack.
+fn asked_for(server: &McpServer) -> Vec<ChildKind> {
+    let spec = &server.spec;
+    let monitor = spec
+        .monitoring
+        .as_ref()
+        .is_some_and(|m| m.mode != MonitoringMode::Annotations);
+    [
+        (spec.http_route.is_some(), ChildKind::HttpRoute),
+        (monitor, ChildKind::PodMonitor),
+    ]
+    .into_iter()
+    .filter_map(|(asked, kind)| asked.then_some(kind))
+    .collect()
 }
 
 /// Who may mount the claims that the volumes name. Modes never change, so nothing has to wake us but a claim

@@ -4,10 +4,10 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{Service, ServiceAccount},
-    networking::v1::Ingress,
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
-use kube::core::ApiResource;
+use kube::core::{ApiResource, GroupVersionKind};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -32,18 +32,43 @@ pub enum ChildKind {
     Ingress,
     /// `autoscaling/v2` HorizontalPodAutoscaler.
     HorizontalPodAutoscaler,
+    /// `networking.k8s.io/v1` NetworkPolicy.
+    NetworkPolicy,
+    /// `gateway.networking.k8s.io/v1` HTTPRoute, which a cluster may lack.
+    HttpRoute,
+    /// `monitoring.coreos.com/v1` PodMonitor, which a cluster may lack.
+    PodMonitor,
+}
+
+/// A kind that a cluster may lack.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OptionalApi {
+    /// Group and version, as in `apiVersion`.
+    pub api_version: &'static str,
+    /// The plural.
+    pub plural: &'static str,
+    /// Name of its `CustomResourceDefinition`.
+    pub definition: &'static str,
+    /// What brings it.
+    pub install: &'static str,
 }
 
 impl ChildKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::ServiceAccount,
         Self::Service,
         Self::Deployment,
         Self::PodDisruptionBudget,
         Self::Ingress,
         Self::HorizontalPodAutoscaler,
+        Self::NetworkPolicy,
+        Self::HttpRoute,
+        Self::PodMonitor,
     ];
+
+    /// The kinds that a cluster may lack.
+    pub const OPTIONAL: [Self; 2] = [Self::HttpRoute, Self::PodMonitor];
 
     /// The kind's name.
     #[must_use]
@@ -55,6 +80,35 @@ impl ChildKind {
             Self::PodDisruptionBudget => "PodDisruptionBudget",
             Self::Ingress => "Ingress",
             Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::HttpRoute => "HTTPRoute",
+            Self::PodMonitor => "PodMonitor",
+        }
+    }
+
+    /// What there is to know of a kind that a cluster may lack; `None` of those that every cluster has.
+    #[must_use]
+    pub const fn optional(self) -> Option<OptionalApi> {
+        match self {
+            Self::HttpRoute => Some(OptionalApi {
+                api_version: "gateway.networking.k8s.io/v1",
+                plural: "httproutes",
+                definition: "httproutes.gateway.networking.k8s.io",
+                install: "the Gateway API, version 1.0 or later (https://gateway-api.sigs.k8s.io)",
+            }),
+            Self::PodMonitor => Some(OptionalApi {
+                api_version: "monitoring.coreos.com/v1",
+                plural: "podmonitors",
+                definition: "podmonitors.monitoring.coreos.com",
+                install: "the Prometheus operator (https://prometheus-operator.dev)",
+            }),
+            Self::ServiceAccount
+            | Self::Service
+            | Self::Deployment
+            | Self::PodDisruptionBudget
+            | Self::Ingress
+            | Self::HorizontalPodAutoscaler
+            | Self::NetworkPolicy => None,
         }
     }
 
@@ -68,8 +122,15 @@ impl ChildKind {
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
             Self::Ingress => ApiResource::erase::<Ingress>(&()),
             Self::HorizontalPodAutoscaler => ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+            Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
+            Self::HttpRoute => foreign("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
+            Self::PodMonitor => foreign("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors"),
         }
     }
+}
+
+fn foreign(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
 /// A child as it should be.
@@ -130,7 +191,8 @@ impl Child {
 /// Children in the order in which they are applied, each owned by `owner` (an owner reference as
 /// JSON; `None` when rendering for people).
 ///
-/// The identity comes first, since pods cannot be made without it; the rest is independent.
+/// The identity comes first, since pods cannot be made without it, and the policy before the pods that it guards; the
+/// rest is independent.
 ///
 /// # Errors
 /// When a child cannot be written as JSON, which would be a fault of the builder.
@@ -141,8 +203,11 @@ pub fn in_order(children: Children, owner: Option<&Value>) -> Result<Vec<Child>,
         service,
         deployment,
         pdb,
+        network_policy,
         ingress,
+        http_route,
         hpa,
+        pod_monitor,
     } = children;
     let mut list = Vec::with_capacity(ChildKind::ALL.len());
     if let Some(service_account) = service_account {
@@ -153,11 +218,20 @@ pub fn in_order(children: Children, owner: Option<&Value>) -> Result<Vec<Child>,
     if let Some(pdb) = pdb {
         list.push(child(ChildKind::PodDisruptionBudget, &pdb, owner)?);
     }
+    if let Some(policy) = network_policy {
+        list.insert(1, child(ChildKind::NetworkPolicy, &policy, owner)?);
+    }
     if let Some(ingress) = ingress {
         list.push(child(ChildKind::Ingress, &ingress, owner)?);
     }
     if let Some(hpa) = hpa {
         list.push(child(ChildKind::HorizontalPodAutoscaler, &hpa, owner)?);
+    }
+    if let Some(route) = http_route {
+        list.push(child(ChildKind::HttpRoute, &route, owner)?);
+    }
+    if let Some(monitor) = pod_monitor {
+        list.push(child(ChildKind::PodMonitor, &monitor, owner)?);
     }
     Ok(list)
 }

@@ -1,5 +1,6 @@
 //! The controller: one reconcile is dereference → validate → build → apply → status.
 
+pub mod apis;
 pub mod apply;
 pub mod build;
 pub mod cache;
@@ -53,6 +54,7 @@ use apply::{Owner, Report};
 use context::{Context, full_name, jitter};
 use error::{Blocked, Error};
 use events::Happened;
+use kinds::ChildKind;
 use pods::Fleet;
 use servers::{Guarded, Listed};
 use watch::chain;
@@ -179,6 +181,7 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
     let references = dereference::dereference(server, context).await?;
     let settled = validate::validate(server, &context.defaults, references.hpa_targets_deployment).and_then(
         |mut validated| {
+            validated.pod_monitors_served = references.served.has(ChildKind::PodMonitor);
             validated.settle_claims(server.spec.rollout.as_deref(), &references.claims)?;
             Ok(validated)
         },
@@ -193,18 +196,22 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
     };
     let reference = serde_json::to_value(&owner.reference)?;
     let children = kinds::in_order(build::build(&validated), Some(&reference))?;
-    let report = apply::apply(context, &owner, &children).await;
+    let report = apply::apply(context, &owner, &children, references.served).await;
     tell(server, &report, context).await;
 
     let failing = report
         .failed
         .as_ref()
         .and_then(|error| persistent(server, error, context));
+    let missing = apis::missing(&report.missing);
+    let notice = build::ingress_notice(&validated);
     let trouble = report
         .blocked
         .first()
         .or(references.key_problem.as_ref())
-        .or(failing.as_ref());
+        .or(failing.as_ref())
+        .or(missing.as_ref())
+        .or(notice.as_ref());
     let workload = report.workload.as_ref();
     let mut status = status::of_applied(server, &validated, workload, draining(), trouble, &previous);
     status::tell_template(&mut status, report.template, report.held_back);

@@ -258,7 +258,7 @@ fn progressing(pods: &Workload, complete: bool) -> Verdict {
 
 fn ready(server: &ValidatedServer, pods: &Workload, trouble: Option<&Blocked>, exists: bool) -> Verdict {
     let verdict = |status, reason, message| Verdict::new(ConditionType::Ready, status, reason, message);
-    if let Some(trouble) = trouble {
+    if let Some(trouble) = trouble.filter(|trouble| !trouble.reason.leaves_ready()) {
         return verdict(false, trouble.reason, trouble.message.clone());
     }
     if exists && pods.wanted == 0 {
@@ -389,7 +389,10 @@ pub fn drains(before: &McpServerStatus, after: &McpServerStatus) -> Vec<(Happene
 
 /// Reasons of trouble, as event reasons.
 const REASONS: &[&str] = &[
+    Reason::ApiNotInstalled.as_str(),
     Reason::ChildRejected.as_str(),
+    Reason::IngressClassUnknown.as_str(),
+    Reason::IngressEndsStreams.as_str(),
     Reason::Invalid.as_str(),
     Reason::NameConflict.as_str(),
     Reason::ReconcileFailed.as_str(),

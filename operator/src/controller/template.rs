@@ -11,14 +11,7 @@ use serde_json::Value;
 use super::owned::{Digest, digest, short_hex};
 
 /// Fields of the spec that are in no template: a change of them is no reason for new pods.
-const BESIDE_THE_TEMPLATE: &[&str] = &[
-    "autoscaling",
-    "operatorClass",
-    "paused",
-    "replicas",
-    "rollout",
-    "service",
-];
+const BESIDE_THE_TEMPLATE: &[&str] = &["autoscaling", "operatorClass", "paused", "replicas", "rollout"];
 
 /// What becomes of a template.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,6 +30,11 @@ pub fn asked_for(server: &McpServer) -> Result<String, serde_json::Error> {
     let mut spec = serde_json::to_value(&server.spec)?;
     if let Value::Object(fields) = &mut spec {
         fields.retain(|name, _| !BESIDE_THE_TEMPLATE.contains(&name.as_str()));
+        // Of the Service, pods know by which names it is called.
+        if let Some(Value::Object(service)) = fields.get_mut("service") {
+            service.retain(|name, _| name == "hostnames");
+        }
+        fields.retain(|_, value| value.as_object().is_none_or(|object| !object.is_empty()));
     }
     Ok(short_hex(&digest(&spec)))
 }
@@ -146,6 +144,12 @@ mod tests {
             operator_class: Some("blue".to_owned()),
             ..McpServerSpec::default()
         });
+        let beside =
+            server(serde_json::from_value(serde_json::json!({"service": {"port": 8000}})).expect("a spec"));
+        assert_eq!(
+            asked_for(&plain).expect("a spec"),
+            asked_for(&beside).expect("a spec")
+        );
         let other = server(McpServerSpec {
             image: Some("image:2".to_owned()),
             ..McpServerSpec::default()

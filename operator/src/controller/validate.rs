@@ -3,11 +3,15 @@
 //! Most rules are in the CRD, so that the API server refuses a bad resource at once. They stand here
 //! again because `render` has no API server, and because a definition can be older than its objects.
 
+mod exposure;
+mod network;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_mcp_crds::{
-    AutoscalingSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel, McpServer, McpServerSpec,
-    SecretKeyRef, ServiceSpec, SessionsSpec, spec::RESERVED_ENV,
+    AutoscalingSpec, DisruptionSpec, HttpRouteSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel,
+    McpServer, McpServerSpec, MonitoringSpec, NetworkPolicySpec, SecretKeyRef, ServiceSpec, SessionsSpec,
+    spec::RESERVED_ENV,
 };
 use k8s_openapi::{
     api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements},
@@ -37,6 +41,8 @@ const DEFAULT_MEMORY_LIMIT: &str = "256Mi";
 pub struct Defaults {
     /// Image of servers whose resource names none.
     pub server_image: String,
+    /// Namespace of the operator, from which it has to reach the pods.
+    pub operator_namespace: String,
 }
 
 /// Who decides on the number of pods.
@@ -83,6 +89,18 @@ pub struct ValidatedServer {
     pub ingress: Option<IngressSpec>,
     /// The HPA, if wanted.
     pub autoscaling: Option<AutoscalingSpec>,
+    /// The HTTPRoute, if wanted.
+    pub http_route: Option<HttpRouteSpec>,
+    /// Whether there is a PodDisruptionBudget where there can be several pods, and what it allows.
+    pub disruption: DisruptionSpec,
+    /// The NetworkPolicy, if wanted.
+    pub network_policy: Option<NetworkPolicySpec>,
+    /// Namespace of the operator, which a NetworkPolicy lets in.
+    pub operator_namespace: String,
+    /// How Prometheus finds the metrics, if it should.
+    pub monitoring: Option<MonitoringSpec>,
+    /// Whether the cluster has PodMonitors. Not part of the resource: `validate` says yes, the operator what it sees.
+    pub pod_monitors_served: bool,
     /// What becomes of open sessions when a pod has to go.
     pub sessions: SessionsSpec,
     /// What the pods are like.
@@ -136,14 +154,6 @@ pub fn validate(
             problems.push(format!("env: {} stands there twice", var.name));
         }
     }
-    if let Some(hpa) = &spec.autoscaling
-        && hpa.min_replicas > hpa.max_replicas
-    {
-        problems.push(format!(
-            "autoscaling: minReplicas {} is greater than maxReplicas {}",
-            hpa.min_replicas, hpa.max_replicas
-        ));
-    }
     let sessions = spec.sessions.clone().unwrap_or_default();
     if let Some(idle) = sessions.drain_idle_seconds
         && idle > sessions.drain_seconds
@@ -153,18 +163,8 @@ pub fn validate(
             sessions.drain_seconds
         ));
     }
-    if let Some(ingress) = &spec.ingress {
-        if ingress.tls_secret_name.is_some() && ingress.host.is_none() {
-            problems
-                .push("ingress: tlsSecretName needs host, the name that the certificate is for".to_owned());
-        }
-        if !ingress.path.starts_with('/') || (ingress.path.len() > 1 && ingress.path.ends_with('/')) {
-            problems.push(format!(
-                "ingress.path: {:?} must start with '/' and not end with one",
-                ingress.path
-            ));
-        }
-    }
+    problems.extend(exposure::problems(spec));
+    problems.extend(network::problems(spec));
     check_quantities(spec, &mut problems);
     let search = spec.job_search.clone().unwrap_or_default();
     let rapid_api = search.rapid_api.unwrap_or_default();
@@ -196,10 +196,21 @@ pub fn validate(
         cors_origins: spec.cors.clone().map(|c| c.origins).unwrap_or_default(),
         env: spec.env.clone(),
         env_from: spec.env_from.clone(),
-        resources: resources(spec.resources.clone()),
+        resources: resources(
+            spec.resources.clone(),
+            spec.autoscaling
+                .as_ref()
+                .is_some_and(|a| a.memory_utilization.is_some()),
+        ),
         service: spec.service.clone().unwrap_or_default(),
         ingress: spec.ingress.clone(),
         autoscaling: spec.autoscaling.clone(),
+        http_route: spec.http_route.clone(),
+        disruption: spec.disruption.clone().unwrap_or_default(),
+        network_policy: spec.network_policy.clone(),
+        operator_namespace: defaults.operator_namespace.clone(),
+        monitoring: spec.monitoring.clone(),
+        pod_monitors_served: true,
         sessions,
         pods,
     };
@@ -235,7 +246,8 @@ fn is_dns_label(name: &str) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
 }
 
-fn resources(given: Option<ResourceRequirements>) -> ResourceRequirements {
+/// `by_memory` says whether an HPA goes by memory too, and so needs a memory request.
+fn resources(given: Option<ResourceRequirements>, by_memory: bool) -> ResourceRequirements {
     let quantity = |q: &str| Quantity(q.to_owned());
     let Some(mut given) = given.map(canonical_resources) else {
         return ResourceRequirements {
@@ -250,13 +262,20 @@ fn resources(given: Option<ResourceRequirements>) -> ResourceRequirements {
             claims: None,
         };
     };
-    // A CPU limit alone makes Kubernetes default the request to it; only where there is neither do we.
-    let has_cpu = |m: &Option<BTreeMap<String, Quantity>>| m.as_ref().is_some_and(|m| m.contains_key("cpu"));
-    if !has_cpu(&given.requests) && !has_cpu(&given.limits) {
-        given
-            .requests
-            .get_or_insert_default()
-            .insert("cpu".to_owned(), quantity(DEFAULT_CPU_REQUEST));
+    // A limit alone makes Kubernetes default the request to it; only where there is neither do we.
+    let needed = [
+        ("cpu", DEFAULT_CPU_REQUEST, true),
+        ("memory", DEFAULT_MEMORY_REQUEST, by_memory),
+    ];
+    for (resource, request, _) in needed.into_iter().filter(|(_, _, needed)| *needed) {
+        let has =
+            |m: &Option<BTreeMap<String, Quantity>>| m.as_ref().is_some_and(|m| m.contains_key(resource));
+        if !has(&given.requests) && !has(&given.limits) {
+            given
+                .requests
+                .get_or_insert_default()
+                .insert(resource.to_owned(), quantity(request));
+        }
     }
     given
 }

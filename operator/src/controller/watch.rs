@@ -76,12 +76,24 @@ pub fn start(context: &Arc<Context>, namespaces: &[String], stop: &CancellationT
             ChildKind::Deployment,
             ChildKind::PodDisruptionBudget,
             ChildKind::Ingress,
+            ChildKind::NetworkPolicy,
         ] {
             spawn(stop, watch().children(kind));
         }
         spawn(stop, watch().autoscalers());
         spawn(stop, watch().secrets());
         spawn(stop, watch().pods());
+    }
+    for kind in ChildKind::OPTIONAL {
+        let synced_token = CancellationToken::new();
+        synced.push(synced_token.clone());
+        let watch = Watch {
+            context: Arc::clone(context),
+            namespace: None,
+            wake: wake.clone(),
+            synced: synced_token,
+        };
+        spawn(stop, watch.optional(kind, scopes(namespaces)));
     }
     Watches {
         wake_ups,
@@ -123,6 +135,16 @@ fn spawn(stop: &CancellationToken, watch: impl Future<Output = ()> + Send + 'sta
 }
 
 impl Watch {
+    /// Another watch, of one scope, that is not synced yet.
+    pub(super) fn of_scope(&self, namespace: Option<String>) -> Self {
+        Self {
+            context: Arc::clone(&self.context),
+            namespace,
+            wake: self.wake.clone(),
+            synced: CancellationToken::new(),
+        }
+    }
+
     async fn wake(&self, server: ObjectRef<McpServer>) {
         // Nobody listens until all first lists are in, and then every server is looked at in any case. To
         // wait for room meanwhile would be to wait for ever.
@@ -151,7 +173,7 @@ impl Watch {
     }
 
     /// Watches the children of one kind by their label.
-    async fn children(self, kind: ChildKind) {
+    pub(super) async fn children(self, kind: ChildKind) {
         let client = self.context.client.clone();
         let resource = kind.api_resource();
         let api: Api<LiveChild> = match &self.namespace {

@@ -18,6 +18,13 @@ pub(super) fn build(server: &ValidatedServer) -> Vec<EnvVar> {
     ];
     let ingress = server.ingress.as_ref();
     hosts.extend(ingress.and_then(|i| i.host.clone()));
+    let route = server.http_route.as_ref();
+    let more = route.iter().flat_map(|r| &r.hostnames);
+    for host in more.chain(&server.service.hostnames) {
+        if !hosts.contains(host) {
+            hosts.push(host.clone());
+        }
+    }
     let mut vars = vec![
         ("ADMIN_PORT", ADMIN_PORT.to_string()),
         ("ALLOWED_HOSTS", hosts.join(",")),
@@ -32,7 +39,9 @@ pub(super) fn build(server: &ValidatedServer) -> Vec<EnvVar> {
         ("PORT", HTTP_PORT.to_string()),
         ("SESSION_KEY_FILE", format!("{KEYS_DIR}/{SESSION_KEY}")),
     ];
-    if let Some(path) = ingress.map(|i| i.path.as_str()).filter(|p| *p != "/") {
+    // Where there are both, they have the same.
+    let path = ingress.map(|i| &i.path).or(route.map(|r| &r.path));
+    if let Some(path) = path.map(String::as_str).filter(|p| *p != "/") {
         vars.push(("BASE_PATH", path.to_owned()));
     }
     if !server.cors_origins.is_empty() {

@@ -6,11 +6,12 @@ use k8s_openapi::api::networking::v1::{
     IngressSpec as Spec, IngressTLS, ServiceBackendPort,
 };
 
-use super::{ValidatedServer, metadata};
+use super::{ValidatedServer, ingress_class, metadata};
 
 pub(super) fn build(server: &ValidatedServer, ingress: &IngressSpec) -> Ingress {
     let mut metadata = metadata(server);
-    metadata.annotations = (!ingress.annotations.is_empty()).then(|| ingress.annotations.clone());
+    let annotations = ingress_class::annotations(ingress);
+    metadata.annotations = (!annotations.is_empty()).then_some(annotations);
     let backend = IngressBackend {
         service: Some(IngressServiceBackend {
             name: server.name.clone(),

@@ -3,9 +3,13 @@
 mod deployment;
 mod env;
 mod hpa;
+mod http_route;
 mod ingress;
+mod ingress_class;
 mod labels;
+mod network_policy;
 mod pdb;
+mod pod_monitor;
 mod pods;
 mod service;
 mod service_account;
@@ -14,12 +18,14 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{PodTemplateSpec, Service, ServiceAccount},
-    networking::v1::Ingress,
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
 use kube::api::ObjectMeta;
+use serde_json::Value;
 
 pub use deployment::{MARGIN, PORTS};
+pub use ingress_class::notice as ingress_notice;
 pub use labels::{MANAGED_BY, managed_selector, pod_selector, selector_string};
 
 use super::validate::ValidatedServer;
@@ -45,10 +51,16 @@ pub struct Children {
     pub deployment: Deployment,
     /// How many pods may be evicted at a time, where there can be several.
     pub pdb: Option<PodDisruptionBudget>,
+    /// Who may reach the pods, and whom they may reach, if wanted.
+    pub network_policy: Option<NetworkPolicy>,
     /// The door from outside the cluster, if wanted.
     pub ingress: Option<Ingress>,
+    /// The way through a Gateway, if wanted. A kind that a cluster may lack.
+    pub http_route: Option<Value>,
     /// The owner of the number of pods, if wanted.
     pub hpa: Option<HorizontalPodAutoscaler>,
+    /// Where Prometheus finds the metrics, if wanted. A kind that a cluster may lack.
+    pub pod_monitor: Option<Value>,
 }
 
 /// Builds all children of `server`.
@@ -58,9 +70,22 @@ pub fn build(server: &ValidatedServer) -> Children {
         service_account: (server.pods.service_account.is_none()).then(|| service_account::build(server)),
         service: service::build(server),
         deployment: deployment::build(server),
-        pdb: server.may_have_several_pods().then(|| pdb::build(server)),
+        pdb: (server.disruption.enabled && server.may_have_several_pods()).then(|| pdb::build(server)),
+        network_policy: server
+            .network_policy
+            .as_ref()
+            .map(|spec| network_policy::build(server, spec)),
         ingress: server.ingress.as_ref().map(|spec| ingress::build(server, spec)),
+        http_route: server
+            .http_route
+            .as_ref()
+            .map(|spec| http_route::build(server, spec)),
         hpa: server.autoscaling.as_ref().map(|spec| hpa::build(server, spec)),
+        pod_monitor: server
+            .monitoring
+            .as_ref()
+            .filter(|_| pod_monitor::wanted(server))
+            .map(|spec| pod_monitor::build(server, spec)),
     }
 }
 

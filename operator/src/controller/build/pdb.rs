@@ -13,7 +13,13 @@ pub(super) fn build(server: &ValidatedServer) -> PodDisruptionBudget {
         spec: Some(PodDisruptionBudgetSpec {
             // A most and not a least: with a least, a server that was scaled down to it would block the
             // drain of its node for ever.
-            max_unavailable: Some(IntOrString::Int(1)),
+            max_unavailable: Some(
+                server
+                    .disruption
+                    .max_unavailable
+                    .clone()
+                    .unwrap_or(IntOrString::Int(1)),
+            ),
             selector: Some(LabelSelector {
                 match_labels: Some(pod_selector(&server.name)),
                 ..LabelSelector::default()
