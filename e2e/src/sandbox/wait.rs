@@ -135,6 +135,17 @@ impl Sandbox {
         .await;
     }
 
+    /// Waits until an operator that was just started has made `passes`, and does nothing more. On a busy machine it
+    /// is quiet for a while before it begins.
+    pub async fn looked_at(&self, passes: u64) {
+        eventually(SOON, &format!("{passes} passes after the start"), || async {
+            let made = self.operator().passes().await;
+            when(made >= passes, made)
+        })
+        .await;
+        self.quiet().await;
+    }
+
     /// Makes the operator look at a server `times` times, by an annotation on its Deployment.
     pub async fn passes(&self, name: &str, times: u32) {
         for _ in 0..times {

@@ -161,6 +161,8 @@ async fn it_may_not_do_what_it_does_not_need() {
     for (verb, resource) in [
         ("delete", "deployments.apps"),
         ("delete", "secrets"),
+        ("delete", "services"),
+        ("list", "persistentvolumeclaims"),
         ("get", "pods"),
         ("create", "pods"),
         ("update", "pods"),

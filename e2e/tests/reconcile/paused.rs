@@ -51,7 +51,7 @@ async fn nothing_is_written_while_it_is_true() {
     // Counted from its start, a new operator has written nothing at all.
     sandbox.stop_operator().await;
     sandbox.start_operator().await;
-    sandbox.quiet().await;
+    sandbox.looked_at(1).await;
     assert_eq!(sandbox.operator().writes().await, 0);
     assert_eq!(sandbox.events(NAME, "Paused").await.len(), 1, "told once");
 

@@ -161,7 +161,7 @@ async fn all_of_it_reaches_the_pods_and_a_second_pass_writes_nothing() {
     // Its memory of what it applied is gone: only equal digests keep it from applying again.
     sandbox.stop_operator().await;
     sandbox.start_operator().await;
-    sandbox.quiet().await;
+    sandbox.looked_at(1).await;
     let metrics = sandbox.operator().metrics().await;
     assert_eq!(
         metrics.sum("mcp_operator_api_writes_total", &[]),

@@ -277,6 +277,7 @@ mod tests {
         assert_eq!(apis.set(ChildKind::HttpRoute, true), [name("a")]);
         assert!(apis.look(&name("a"), &route).has(ChildKind::HttpRoute));
         assert!(apis.set(ChildKind::HttpRoute, false).is_empty());
+        assert!(!apis.now().has(ChildKind::HttpRoute) && apis.now().has(ChildKind::PodMonitor));
         assert!(apis.set(ChildKind::HttpRoute, true).is_empty());
     }
 

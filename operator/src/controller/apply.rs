@@ -154,8 +154,8 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child], apis: S
         let outcomes = join_all(stage.iter().map(|child| apply_one(context, owner, child))).await;
         for (child, outcome) in stage.iter().zip(outcomes) {
             match outcome {
-                // Its kind went meanwhile, which wakes us again: neither a repair nor a failure.
-                Ok(Change::Repaired(_)) | Err(_) if !context.apis.now().has(child.kind) => {
+                // It goes with its kind, which went meanwhile and so wakes us again: that is nobody's edit.
+                Ok(Change::Repaired(_)) if !context.apis.now().has(child.kind) => {
                     context.memory.remove(&owner.uid, child.kind);
                 }
                 Ok(Change::None) => {}
