@@ -51,22 +51,22 @@ pub fn owned_fields(live: &Value, manager: &str) -> Option<Value> {
 /// Digest of an object that is about to be applied: all of it but what names it.
 #[must_use]
 pub fn desired_digest(desired: &Value) -> Digest {
-    const NAMES: [&[&str]; 2] = [&["apiVersion", "kind"], &["name", "namespace"]];
-    let [of_object, of_metadata] = NAMES;
     let mut hasher = Sha256::new();
-    match desired {
-        Value::Object(object) => {
-            feed_object(&mut hasher, object, of_object, |hasher, key, value| match value {
-                Value::Object(metadata) if key == "metadata" => {
-                    feed_object(hasher, metadata, of_metadata, |hasher, _, value| {
-                        feed(hasher, value)
-                    });
-                }
-                value => feed(hasher, value),
-            })
-        }
-        value => feed(&mut hasher, value),
-    }
+    let Value::Object(object) = desired else {
+        return digest(desired);
+    };
+    feed_object(
+        &mut hasher,
+        object,
+        &["apiVersion", "kind"],
+        |hasher, key, value| match value {
+            Value::Object(metadata) if key == "metadata" => {
+                let names = ["name", "namespace"];
+                feed_object(hasher, metadata, &names, |hasher, _, value| feed(hasher, value));
+            }
+            value => feed(hasher, value),
+        },
+    );
     short(hasher)
 }
 
