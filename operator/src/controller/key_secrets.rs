@@ -135,6 +135,7 @@ pub fn server_of(secret: &Name) -> Option<Name> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
     use serde_json::{Value, json};
 
     use super::*;
@@ -146,7 +147,7 @@ mod tests {
             name: "jobs".to_owned(),
             namespace: "n".to_owned(),
             uid: OWNER.to_owned(),
-            reference: Default::default(),
+            reference: OwnerReference::default(),
             rotate: rotate.map(str::to_owned),
             template: crate::controller::apply::TemplateOf::default(),
         }

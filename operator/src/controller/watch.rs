@@ -319,11 +319,11 @@ impl Watch {
                 }
                 Event::Apply(secret) => {
                     self.see_secret(&secret.metadata, known.see(&secret.metadata))
-                        .await
+                        .await;
                 }
                 Event::Delete(secret) => {
                     self.see_secret(&secret.metadata, known.remove(&secret.metadata))
-                        .await
+                        .await;
                 }
             }
         }
