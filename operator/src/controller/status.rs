@@ -431,11 +431,15 @@ pub async fn write_in_time(
     Ok(None)
 }
 
-/// Whether nothing differs but the number of pods that exist, and sentences.
+/// Whether nothing differs but the number of pods that exist, and the sentences that tell of it.
 fn is_progress(previous: &McpServerStatus, status: &McpServerStatus) -> bool {
-    let told = |condition: &Condition| Condition {
-        message: String::new(),
-        ..condition.clone()
+    let counts = [ConditionType::Progressing.as_str(), ConditionType::Ready.as_str()];
+    let told = |condition: &Condition| {
+        let mut told = condition.clone();
+        if counts.contains(&told.type_.as_str()) {
+            told.message.clear();
+        }
+        told
     };
     let but_for_progress = |status: &McpServerStatus| McpServerStatus {
         replicas: None,
