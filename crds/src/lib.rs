@@ -16,13 +16,15 @@ mod schema;
 pub mod sessions;
 pub mod spec;
 pub mod status;
+pub mod verify;
 
 pub use autoscaling::AutoscalingSpec;
 pub use exposure::{IngressSpec, ServiceSpec, SessionAffinity};
 pub use job_search::{JobProvider, JobSearchSpec, RapidApiSpec, SecretKeyRef};
 pub use sessions::SessionsSpec;
 pub use spec::{CorsSpec, ImagePullPolicy, LogLevel, McpServer, McpServerSpec};
-pub use status::{ConditionType, DrainingPod, McpServerStatus, Reason};
+pub use status::{ChosenAffinity, ConditionType, DrainingPod, McpServerStatus, ObservedServer, Reason};
+pub use verify::Verify;
 
 use kube::CustomResourceExt as _;
 

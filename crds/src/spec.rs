@@ -12,6 +12,7 @@ use crate::{
     schema,
     sessions::SessionsSpec,
     status::McpServerStatus,
+    verify::Verify,
 };
 
 /// Environment variables that the operator sets itself, each from a field of the spec or because
@@ -37,6 +38,7 @@ pub const RESERVED_ENV: &[&str] = &[
     "RAPIDAPI_KEY",
     "RAPIDAPI_KEY_FILE",
     "SESSION_KEY_FILE",
+    "VERIFY_AT_START",
 ];
 
 /// One MCP server: the operator makes and keeps everything it needs in the cluster (ServiceAccount,
@@ -94,6 +96,13 @@ pub const RESERVED_ENV: &[&str] = &[
         priority = 1
     ),
     printcolumn(
+        name = "Verified",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Verified")].status"#,
+        description = "Whether it spoke MCP when it was last asked",
+        priority = 1
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
@@ -111,10 +120,17 @@ pub const RESERVED_ENV: &[&str] = &[
         "!has(self.env) || self.env.all(e, !(e.name in ['ADMIN_PORT', 'ALLOWED_HOSTS', 'APP_NAME', 'BASE_PATH', \
          'CORS_ORIGINS', 'DRAIN_IDLE_SECONDS', 'DRAIN_SECONDS', 'HOST', 'IAM_DATA_ROOT', 'JOB_PROVIDER', 'LOG_LEVEL', \
          'MCP_TRANSPORT', 'PEER_PORT', 'POD_IP', 'POD_UID', 'PORT', 'RAPIDAPI_HOST', 'RAPIDAPI_KEY', \
-         'RAPIDAPI_KEY_FILE', 'SESSION_KEY_FILE']))"
+         'RAPIDAPI_KEY_FILE', 'SESSION_KEY_FILE', 'VERIFY_AT_START']))"
     )
-    .message("env: the operator sets this variable itself; use logLevel, cors, jobSearch, ingress or sessions instead (HOST, PORT, ADMIN_PORT, PEER_PORT, APP_NAME, ALLOWED_HOSTS and IAM_DATA_ROOT are fixed)")
+    .message("env: the operator sets this variable itself; use logLevel, cors, jobSearch, ingress, sessions or verify instead (HOST, PORT, ADMIN_PORT, PEER_PORT, APP_NAME, ALLOWED_HOSTS and IAM_DATA_ROOT are fixed)")
     .field_path(".env")
+)]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.verify) || self.verify != 'Off' || !has(self.service) || self.service.sessionAffinity != 'Auto'"
+    )
+    .message("service.sessionAffinity: Auto follows from what the server answers, and with verify: Off nobody asks it; choose ClientIP or None, or leave verify out")
+    .field_path(".service.sessionAffinity")
 )]
 pub struct McpServerSpec {
     /// Image of the server, as `[registry/]name[:tag][@sha256:digest]`. Default: the operator's
@@ -177,6 +193,10 @@ pub struct McpServerSpec {
     /// What becomes of open sessions when a pod has to go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sessions: Option<SessionsSpec>,
+
+    /// How it is made sure that the server speaks MCP. Default: `Probe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
 }
 
 /// When the kubelet pulls an image.

@@ -12,7 +12,7 @@ pub struct McpServerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Conditions: `Accepted`, `Ready`, `Progressing`, `Degraded`.
+    /// Conditions: `Accepted`, `Ready`, `Progressing`, `Degraded`, `Verified`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -45,6 +45,51 @@ pub struct McpServerStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub draining_pods: Vec<DrainingPod>,
+
+    /// What the server said of itself when it last spoke MCP with the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ObservedServer>,
+
+    /// What `service.sessionAffinity: Auto` came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_affinity: Option<ChosenAffinity>,
+}
+
+/// What `service.sessionAffinity: Auto` came to.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChosenAffinity {
+    /// `ClientIP` or `None`.
+    pub value: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a server said of itself over MCP, cut to a bounded length.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObservedServer {
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The versions of MCP that it says it speaks; of a server that knows no `server/discover`, the one that
+    /// it chose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub protocol_versions: Vec<String>,
+    /// Number of its tools.
+    pub tools: i32,
+    /// Digest of the names and schemas of its tools, whatever their order: servers with the same tools have
+    /// the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools_digest: Option<String>,
+    /// Whether it gives session ids, which only the pod that gave one knows. Unset where it was not asked: of a
+    /// server that speaks the era without sessions, it is with `service.sessionAffinity: Auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_ids: Option<bool>,
 }
 
 /// A pod that was asked to stop and still serves open sessions.
@@ -71,6 +116,8 @@ pub enum ConditionType {
     Progressing,
     /// Something needs a person.
     Degraded,
+    /// The server speaks MCP; unknown while nobody could ask it.
+    Verified,
 }
 
 impl ConditionType {
@@ -82,6 +129,7 @@ impl ConditionType {
             Self::Ready => "Ready",
             Self::Progressing => "Progressing",
             Self::Degraded => "Degraded",
+            Self::Verified => "Verified",
         }
     }
 }
@@ -117,6 +165,16 @@ pub enum Reason {
     ReconcileFailed,
     /// Nothing needs a person.
     AsExpected,
+    /// The server answered over MCP as it should.
+    ProtocolAnswered,
+    /// The server did not answer over MCP, or not as it should.
+    ProtocolFailed,
+    /// The server asks for a credential that the operator does not have.
+    NotAuthorized,
+    /// The server was not asked yet.
+    NotAskedYet,
+    /// The server is never asked.
+    VerifyOff,
 }
 
 impl Reason {
@@ -138,6 +196,11 @@ impl Reason {
             Self::RolloutStuck => "RolloutStuck",
             Self::ReconcileFailed => "ReconcileFailed",
             Self::AsExpected => "AsExpected",
+            Self::ProtocolAnswered => "ProtocolAnswered",
+            Self::ProtocolFailed => "ProtocolFailed",
+            Self::NotAuthorized => "NotAuthorized",
+            Self::NotAskedYet => "NotAskedYet",
+            Self::VerifyOff => "VerifyOff",
         }
     }
 }

@@ -1,12 +1,17 @@
 //! Metrics of the operator: bounded labels only, never an object's name.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
+
+use crate::controller::health::ledger::Counts;
 
 /// Upper bounds in seconds: a pass with nothing to do takes about a millisecond, one that writes all
 /// children some tens, one that meets a slow API server seconds.
@@ -28,6 +33,16 @@ struct KindLabels {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct VerifiedLabels {
+    verified: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ChangeLabels {
+    change: &'static str,
+}
+
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -38,6 +53,11 @@ pub struct Metrics {
     drift: Family<KindLabels, Counter>,
     watch_errors: Family<KindLabels, Counter>,
     pod_polls: Family<OutcomeLabels, Counter>,
+    probes: Family<OutcomeLabels, Counter>,
+    probe_seconds: Histogram,
+    verified: Family<VerifiedLabels, Gauge>,
+    tool_lists: Family<ChangeLabels, Counter>,
+    gates: Family<OutcomeLabels, Counter>,
     draining_pods: Gauge,
     drains_cut: Counter,
     leader: Gauge,
@@ -54,6 +74,11 @@ impl Metrics {
             drift: Family::default(),
             watch_errors: Family::default(),
             pod_polls: Family::default(),
+            probes: Family::default(),
+            probe_seconds: Histogram::new(SECONDS),
+            verified: Family::default(),
+            tool_lists: Family::default(),
+            gates: Family::default(),
             draining_pods: Gauge::default(),
             drains_cut: Counter::default(),
             leader: Gauge::default(),
@@ -93,6 +118,31 @@ impl Metrics {
             "pod_polls",
             "Pods asked for their sessions by outcome: ok, or the category of the failure",
             metrics.pod_polls.clone(),
+        );
+        registry.register(
+            "protocol_probes",
+            "Servers asked over MCP by outcome: ok, not_authorized, or the category of the failure",
+            metrics.probes.clone(),
+        );
+        registry.register(
+            "protocol_probe_duration_seconds",
+            "Duration of asking a server over MCP",
+            metrics.probe_seconds.clone(),
+        );
+        registry.register(
+            "servers_verified",
+            "Servers by their condition Verified; alert on False",
+            metrics.verified.clone(),
+        );
+        registry.register(
+            "tool_list_changes",
+            "Lists of tools that were another than before: lost, changed or added",
+            metrics.tool_lists.clone(),
+        );
+        registry.register(
+            "gates",
+            "Readiness gates of pods by outcome: opened, shut, or the category of the failure",
+            metrics.gates.clone(),
         );
         registry.register(
             "draining_pods",
@@ -136,6 +186,32 @@ impl Metrics {
     pub fn pod_polled(&self, failure: Option<&'static str>) {
         let outcome = failure.unwrap_or("ok");
         self.pod_polls.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts one question over MCP: `None` is an answer, else the category of the failure.
+    pub fn protocol_probed(&self, failure: Option<&'static str>, took: Duration) {
+        let outcome = failure.unwrap_or("ok");
+        self.probes.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.probe_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts one readiness gate that was looked at.
+    pub fn gate(&self, outcome: &'static str) {
+        self.gates.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Says how many servers are known to speak MCP.
+    pub fn set_verified(&self, counts: Counts) {
+        let Counts { good, bad, unknown } = counts;
+        for (verified, count) in [("True", good), ("False", bad), ("Unknown", unknown)] {
+            let gauge = self.verified.get_or_create(&VerifiedLabels { verified });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Counts one list of tools that is another than before.
+    pub fn tool_list_changed(&self, change: &'static str) {
+        self.tool_lists.get_or_create(&ChangeLabels { change }).inc();
     }
 
     /// Says how many pods drain.

@@ -24,6 +24,7 @@ use crate::{
         self,
         context::{Context, jitter},
         events::Events,
+        health::ledger::Ledger,
         validate::Defaults,
         watch::chain,
     },
@@ -59,6 +60,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
         lease_namespace,
         identity,
         server_image,
+        protocol_health_interval,
         log_level: _,
         log_format: _,
     } = args;
@@ -94,12 +96,13 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let events = Events::new(client.clone(), &identity);
-    let context = Context::new(
+    let mut context = Context::new(
         client.clone(),
         Defaults { server_image },
         events,
         Arc::clone(&metrics),
     );
+    context.health = Ledger::new(Duration::from_secs(protocol_health_interval));
     let context = Arc::new(context);
 
     let code = if leader_elect {

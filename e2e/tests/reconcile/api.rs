@@ -22,7 +22,7 @@ pub(crate) async fn ask(client: &Client, name: &str, spec: &Value) -> Result<Val
 }
 
 /// Asks about each spec: `Ok` must be taken, `Err(part)` refused in words that have `part`.
-async fn check(cases: Vec<(Value, Result<(), &str>)>) {
+pub(crate) async fn check(cases: Vec<(Value, Result<(), &str>)>) {
     let client = cluster::client().await;
     cluster::install_definition(&client).await;
     let mut wrong = Vec::new();

@@ -9,6 +9,7 @@
 
 mod api;
 mod api_more;
+mod api_verify;
 mod autoscaler;
 mod bad_neighbour;
 mod children;
@@ -18,6 +19,8 @@ mod deletion_cost;
 mod draining;
 mod drift;
 mod drift_service;
+mod gate;
+mod health;
 mod leader;
 mod lowest;
 mod namespaces;
@@ -28,6 +31,7 @@ mod render;
 mod replicas;
 mod rotation;
 mod secret;
+mod session_affinity;
 mod session_key;
 mod sessions;
 

@@ -14,8 +14,14 @@ use kube::{
 use parking_lot::Mutex;
 
 use super::{
-    cache::ChildCache, events::Events, index::PointerIndex, kinds::ChildKind, memory::Memory,
-    pods::cache::Directory, validate::Defaults,
+    cache::{ChildCache, ChildRef, Workload},
+    events::Events,
+    health::{gate::Gates, ledger::Ledger},
+    index::PointerIndex,
+    kinds::ChildKind,
+    memory::Memory,
+    pods::cache::Directory,
+    validate::Defaults,
 };
 use crate::metrics::Metrics;
 
@@ -33,6 +39,10 @@ pub struct Context {
     pub secrets: PointerIndex,
     /// Live pods.
     pub pods: Directory,
+    /// What servers said over MCP, and when they are asked again. Nobody is, until this is set.
+    pub health: Ledger,
+    /// Pods whose readiness gate waits for something.
+    pub gates: Gates,
     /// What was last applied.
     pub memory: Memory,
     /// Event writer.
@@ -58,6 +68,8 @@ impl Context {
             hpas: PointerIndex::default(),
             secrets: PointerIndex::default(),
             pods: Directory::default(),
+            health: Ledger::default(),
+            gates: Gates::default(),
             memory: Memory::default(),
             events,
             metrics,
@@ -73,6 +85,19 @@ impl Context {
         Api::namespaced_with(self.client.clone(), namespace, &kind.api_resource())
     }
 
+    /// State of a server's pods, as far as known.
+    #[must_use]
+    pub fn workload(&self, server: &McpServer) -> Option<Workload> {
+        let (namespace, name) = full_name(&server.metadata);
+        let kind = ChildKind::Deployment;
+        let known = self.children.get(&ChildRef {
+            kind,
+            namespace,
+            name,
+        });
+        known?.workload
+    }
+
     /// Forgets a server that is gone.
     pub fn forget(&self, server: &McpServer) {
         let uid = server.uid().unwrap_or_default();
@@ -82,6 +107,7 @@ impl Context {
         self.memory.forget(&uid);
         let name = full_name(&server.metadata);
         self.secrets.remove(&name);
+        self.health.forget(&name);
         self.pods.set_rotating(&name, false);
         // Its pods need not drain for as long as they may.
         self.pods.hurry(&name);

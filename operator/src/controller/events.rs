@@ -56,6 +56,13 @@ pub enum Happened {
     KeyPromoted,
     /// The old session key is accepted no longer.
     KeyRetired,
+    /// The server speaks MCP, and did not before, or nobody had asked.
+    Verified,
+    /// The server offers other tools than before.
+    ToolsChanged {
+        /// Whether some are gone.
+        lost: bool,
+    },
 }
 
 impl Happened {
@@ -74,12 +81,16 @@ impl Happened {
             Self::KeyRotationStarted => "KeyRotationStarted",
             Self::KeyPromoted => "KeyPromoted",
             Self::KeyRetired => "KeyRetired",
+            Self::Verified => "Verified",
+            Self::ToolsChanged { .. } => "ToolsChanged",
         }
     }
 
     const fn severity(self) -> &'static str {
         match self {
-            Self::DriftRepaired | Self::Trouble(_) | Self::DrainCut => "Warning",
+            Self::DriftRepaired | Self::Trouble(_) | Self::DrainCut | Self::ToolsChanged { lost: true } => {
+                "Warning"
+            }
             Self::Created
             | Self::Updated
             | Self::Pruned
@@ -89,7 +100,9 @@ impl Happened {
             | Self::DrainEnded
             | Self::KeyRotationStarted
             | Self::KeyPromoted
-            | Self::KeyRetired => "Normal",
+            | Self::KeyRetired
+            | Self::Verified
+            | Self::ToolsChanged { lost: false } => "Normal",
         }
     }
 }

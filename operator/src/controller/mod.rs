@@ -8,6 +8,7 @@ pub mod dereference;
 pub mod drift;
 pub mod error;
 pub mod events;
+pub mod health;
 pub mod index;
 pub mod keys;
 pub mod kinds;
@@ -24,7 +25,7 @@ pub mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, TryStreamExt as _, future::join};
+use futures::{StreamExt as _, TryStreamExt as _};
 use iam_mcp_crds::{McpServer, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -44,6 +45,7 @@ use apply::{Owner, Report};
 use context::{Context, full_name, jitter};
 use error::{Blocked, Error};
 use events::Happened;
+use health::{Rounds, gatekeeper::Gatekeeper};
 use pods::Fleet;
 use servers::{Guarded, Listed};
 use watch::chain;
@@ -105,6 +107,10 @@ pub async fn run(
 
     let wake_ups = tokio_stream::wrappers::ReceiverStream::new(watches.wake_ups)
         .map(|server| ObjectRef::<Guarded>::new(&server.name).within(&server.namespace.unwrap_or_default()));
+    let rounds = Rounds::new(Arc::clone(&context), reader.clone(), watches.wake.clone());
+    let asking = rounds.run(&stop);
+    let gatekeeper = Gatekeeper::new(Arc::clone(&context), reader.clone());
+    let gatekeeping = gatekeeper.run(&stop);
     let fleet = Fleet::new(Arc::clone(&context), reader.clone(), listed, watches.wake);
     let looking_after_pods = fleet.run(&stop);
     let reconciling = Controller::for_stream(servers, reader)
@@ -119,8 +125,8 @@ pub async fn run(
             }
             std::future::ready(())
         });
-    // In one task: whoever drops this, because the Lease is lost, stops both.
-    join(reconciling, looking_after_pods).await;
+    // In one task: whoever drops this, because the Lease is lost, stops them all.
+    tokio::join!(reconciling, looking_after_pods, asking, gatekeeping);
 }
 
 async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
@@ -160,14 +166,23 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
     let previous = status::previous(server, context);
     let draining = || context.pods.draining(&full_name(&server.metadata));
     let references = dereference::dereference(server, context).await?;
-    let validated = match validate::validate(server, &context.defaults, references.hpa_targets_deployment) {
+    let mut validated = match validate::validate(server, &context.defaults, references.hpa_targets_deployment)
+    {
         Ok(validated) => validated,
         Err(invalid) => {
-            let status = status::of_invalid(server, &invalid.to_string(), draining(), &previous);
+            let mut status = status::of_invalid(server, &invalid.to_string(), draining(), &previous);
+            health::look(
+                server,
+                context.workload(server).as_ref(),
+                &mut status,
+                &previous,
+                context,
+            );
             status::write(server, status, &previous, context).await?;
             return Ok(RESYNC);
         }
     };
+    health::affinity::resolve(&mut validated, context, &previous);
     let reference = serde_json::to_value(&owner.reference)?;
     let children = kinds::in_order(build::build(&validated), Some(&reference))?;
     let report = apply::apply(context, &owner, &children).await;
@@ -183,7 +198,8 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         .or(references.key_problem.as_ref())
         .or(failing.as_ref());
     let workload = report.workload.as_ref();
-    let status = status::of_applied(server, &validated, workload, draining(), trouble, &previous);
+    let mut status = status::of_applied(server, &validated, workload, draining(), trouble, &previous);
+    health::look(server, workload, &mut status, &previous, context);
     status::write(server, status, &previous, context).await?;
     match report.failed {
         Some(error) => Err(error),

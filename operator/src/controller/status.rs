@@ -14,6 +14,7 @@ use super::{
     context::Context,
     error::{Blocked, Error},
     events::Happened,
+    health::verdict,
     validate::ValidatedServer,
 };
 use crate::OPERATOR;
@@ -50,11 +51,7 @@ pub fn of_applied(
 ) -> McpServerStatus {
     let none = Workload::default();
     let pods = workload.unwrap_or(&none);
-    let complete = workload.is_some()
-        && pods.current
-        && pods.updated >= pods.wanted
-        && pods.replicas == pods.updated
-        && pods.available >= pods.wanted;
+    let complete = workload.is_some_and(Workload::is_complete);
     let accepted = match trouble.filter(|t| t.reason == Reason::ChildRejected) {
         Some(trouble) => Verdict::new(ConditionType::Accepted, false, trouble.reason, &trouble.message),
         None => Verdict::new(ConditionType::Accepted, true, Reason::Valid, "the spec is valid"),
@@ -75,6 +72,8 @@ pub fn of_applied(
         url: Some(build::url(validated)),
         image: Some(validated.image.clone()),
         draining_pods: draining,
+        server: previous.server.clone(),
+        session_affinity: None,
     }
 }
 
@@ -323,7 +322,8 @@ pub async fn write(
     }
     let events = drains(previous, &status)
         .into_iter()
-        .chain(transition(previous, &status));
+        .chain(transition(previous, &status))
+        .chain(verdict::transition(previous, &status));
     context.statuses.lock().insert(uid, status.clone());
     for (happened, note) in events {
         context.events.publish(server, happened, note).await;

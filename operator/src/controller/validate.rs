@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_mcp_crds::{
-    AutoscalingSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel, McpServer, SecretKeyRef,
-    ServiceSpec, SessionsSpec, spec::RESERVED_ENV,
+    AutoscalingSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel, McpServer, McpServerSpec,
+    SecretKeyRef, ServiceSpec, SessionAffinity, SessionsSpec, Verify, spec::RESERVED_ENV,
 };
 use k8s_openapi::{
     api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements},
@@ -80,6 +80,8 @@ pub struct ValidatedServer {
     pub autoscaling: Option<AutoscalingSpec>,
     /// What becomes of open sessions when a pod has to go.
     pub sessions: SessionsSpec,
+    /// How it is made sure that the server speaks MCP.
+    pub verify: Verify,
 }
 
 impl ValidatedServer {
@@ -158,20 +160,8 @@ pub fn validate(
             ));
         }
     }
-    let given = spec
-        .resources
-        .iter()
-        .flat_map(|r| [("requests", &r.requests), ("limits", &r.limits)]);
-    for (list, quantities) in given {
-        for (resource, quantity) in quantities.iter().flatten() {
-            if !is_quantity(&quantity.0) {
-                problems.push(format!(
-                    "resources.{list}.{resource}: {:?} is not a quantity, such as 500m or 256Mi",
-                    quantity.0
-                ));
-            }
-        }
-    }
+    problems.extend(affinity_problem(spec));
+    problems.extend(resource_problems(spec));
     let search = spec.job_search.clone().unwrap_or_default();
     let rapid_api = search.rapid_api.unwrap_or_default();
     if search.provider == JobProvider::JSearch && rapid_api.key_secret_ref.is_none() {
@@ -206,7 +196,36 @@ pub fn validate(
         ingress: spec.ingress.clone(),
         autoscaling: spec.autoscaling.clone(),
         sessions,
+        verify: spec.verify.unwrap_or_default(),
     })
+}
+
+/// `Auto` follows from answers.
+fn affinity_problem(spec: &McpServerSpec) -> Option<String> {
+    let automatic = |service: &ServiceSpec| service.session_affinity == SessionAffinity::Auto;
+    (spec.verify == Some(Verify::Off) && spec.service.as_ref().is_some_and(automatic)).then(|| {
+        "service.sessionAffinity: Auto follows from what the server answers, and with verify: Off nobody asks it"
+            .to_owned()
+    })
+}
+
+fn resource_problems(spec: &McpServerSpec) -> Vec<String> {
+    let mut problems = Vec::new();
+    let given = spec
+        .resources
+        .iter()
+        .flat_map(|r| [("requests", &r.requests), ("limits", &r.limits)]);
+    for (list, quantities) in given {
+        for (resource, quantity) in quantities.iter().flatten() {
+            if !is_quantity(&quantity.0) {
+                problems.push(format!(
+                    "resources.{list}.{resource}: {:?} is not a quantity, such as 500m or 256Mi",
+                    quantity.0
+                ));
+            }
+        }
+    }
+    problems
 }
 
 /// A DNS-1035 label: what a Service's name must be on every supported Kubernetes.

@@ -18,7 +18,7 @@ use k8s_openapi::api::{
 };
 use kube::api::ObjectMeta;
 
-pub use deployment::MARGIN;
+pub use deployment::{MARGIN, MCP_PORT};
 pub use labels::{MANAGED_BY, managed_selector, pod_selector, selector_string};
 
 use super::validate::ValidatedServer;

@@ -50,6 +50,9 @@ impl Watch {
                 Event::InitDone => {
                     let listed = std::mem::take(&mut listed);
                     let gone = pods.retain_listed(self.namespace.as_deref(), &listed);
+                    self.context
+                        .gates
+                        .retain_listed(self.namespace.as_deref(), &listed);
                     self.synced.cancel();
                     gone
                 }
@@ -63,14 +66,22 @@ impl Watch {
 
     fn see(&self, pod: &SlimPod, listed: bool) -> Vec<Name> {
         match Seen::new(pod) {
-            Some(seen) => self.context.pods.observe(&full_name(&pod.metadata), seen, listed),
+            Some(seen) => {
+                let name = full_name(&pod.metadata);
+                let concerned = self.context.pods.observe(&name, seen, listed);
+                let todo = self.context.pods.gate(&name).and_then(|(_, gate)| gate.todo());
+                self.context.gates.observe(&name, todo);
+                concerned
+            }
             None => self.lose(pod),
         }
     }
 
     fn lose(&self, pod: &SlimPod) -> Vec<Name> {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        let concerned = self.context.pods.remove(&full_name(&pod.metadata), uid);
+        let name = full_name(&pod.metadata);
+        self.context.gates.observe(&name, None);
+        let concerned = self.context.pods.remove(&name, uid);
         concerned.into_iter().collect()
     }
 }
