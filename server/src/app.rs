@@ -27,6 +27,7 @@ use crate::{
     metrics::Metrics,
     peer::{pool::Peers, serve as peer},
     saved::Saved,
+    self_check,
     transport::{
         sse::{NoRandom, Sse, registry::Sessions, session_id::Owner},
         streamable_http::StreamableHttp,
@@ -247,15 +248,26 @@ impl Server {
         tokio::spawn(keys.follow(admin_stop.clone()));
         announce(&listener, admin_address, &settings);
 
-        health.set_ready(true);
         let replica = peer.is_some();
+        // Without an admin port nobody asks whether it is ready.
+        if http.admin_port.is_some() && http.verify_at_start.unwrap_or(replica) {
+            let address = listener.local_addr().map_err(serve::Error::Listener)?;
+            let (auth, health, soft) = (http.auth.clone(), health.clone(), shutdown.soft());
+            // Its connection waits until the listener is served, further down.
+            tokio::spawn(async move {
+                let speaks = self_check::until_it_speaks(address, auth, health);
+                soft.run_until_cancelled(speaks).await;
+            });
+        } else {
+            health.set_ready(true);
+        }
         let draining = tokio::spawn({
             let (shutdown, closing, health) = (shutdown.clone(), closing.clone(), health.clone());
             async move {
                 shutdown.soft().cancelled().await;
                 // Kubernetes takes a pod that is told to stop out of its Service by itself, and falls back on
                 // it where there is no other that is ready: so one of several replicas stays ready to its end.
-                health.set_ready(replica);
+                health.set_ready(replica && health.is_ready());
                 drain.run(shutdown, sessions, metrics, closing, replica).await;
             }
         });
