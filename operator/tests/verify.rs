@@ -90,8 +90,10 @@ async fn scripted(answers: Vec<String>) -> (SocketAddr, Arc<Mutex<Vec<String>>>)
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = String::new();
             // The message is the last thing of a request, and ends it.
-            while !request.ends_with('}') && !(request.starts_with("DELETE") && request.ends_with("\r\n\r\n"))
-            {
+            let ends = |request: &str| {
+                request.ends_with('}') || (request.starts_with("DELETE") && request.ends_with("\r\n\r\n"))
+            };
+            while !ends(&request) {
                 let mut part = [0; 4096];
                 let read = stream.read(&mut part).await.unwrap();
                 request.push_str(&String::from_utf8_lossy(&part[..read]));
@@ -154,9 +156,12 @@ async fn a_modern_server_with_pages_of_tools() {
         heard[0]
     );
     for (request, method) in heard.iter().zip(["server/discover", "tools/list", "tools/list"]) {
-        let head = request.to_ascii_lowercase();
-        assert!(head.contains("mcp-protocol-version: 2026-07-28\r\n"), "{request}");
-        assert!(head.contains(&format!("mcp-method: {method}\r\n")), "{request}");
+        let lower = request.to_ascii_lowercase();
+        assert!(
+            lower.contains("mcp-protocol-version: 2026-07-28\r\n"),
+            "{request}"
+        );
+        assert!(lower.contains(&format!("mcp-method: {method}\r\n")), "{request}");
         assert!(
             request.contains("io.modelcontextprotocol/clientCapabilities"),
             "{request}"
@@ -189,9 +194,12 @@ async fn an_older_server_with_a_session() {
     let heard = heard.lock().unwrap();
     assert!(heard[1].contains(r#""method":"initialize""#), "{}", heard[1]);
     for request in &heard[2..] {
-        let head = request.to_ascii_lowercase();
-        assert!(head.contains("mcp-session-id: s-1\r\n"), "{request}");
-        assert!(head.contains("mcp-protocol-version: 2025-06-18\r\n"), "{request}");
+        let lower = request.to_ascii_lowercase();
+        assert!(lower.contains("mcp-session-id: s-1\r\n"), "{request}");
+        assert!(
+            lower.contains("mcp-protocol-version: 2025-06-18\r\n"),
+            "{request}"
+        );
     }
     assert!(heard[4].starts_with("DELETE /mcp "), "{}", heard[4]);
 }

@@ -249,18 +249,8 @@ impl Server {
         announce(&listener, admin_address, &settings);
 
         let replica = peer.is_some();
-        // Without an admin port nobody asks whether it is ready.
-        if http.admin_port.is_some() && http.verify_at_start.unwrap_or(replica) {
-            let address = listener.local_addr().map_err(serve::Error::Listener)?;
-            let (auth, health, soft) = (http.auth.clone(), health.clone(), shutdown.soft());
-            // Its connection waits until the listener is served, further down.
-            tokio::spawn(async move {
-                let speaks = self_check::until_it_speaks(address, auth, health);
-                soft.run_until_cancelled(speaks).await;
-            });
-        } else {
-            health.set_ready(true);
-        }
+        let address = listener.local_addr().map_err(serve::Error::Listener)?;
+        self_check::start(http, replica, address, &health, shutdown.soft());
         let draining = tokio::spawn({
             let (shutdown, closing, health) = (shutdown.clone(), closing.clone(), health.clone());
             async move {

@@ -7,16 +7,38 @@ use std::{
 };
 
 use iam_mcp_runtime::admin::Health;
+use tokio_util::sync::CancellationToken;
 
-use crate::{commands::health, config::AuthSettings};
+use crate::{
+    commands::health,
+    config::{AuthSettings, HttpSettings},
+};
 
 /// Pause between two tries. Who waits for `/readyz` decides when it is too late.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Longest conversation.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// Says that the server which listens at `address` is ready: at once, or where it is a replica once it has spoken MCP
+/// with itself, unless it is told to stop before. Its listener need not be served yet.
+pub fn start(
+    http: &HttpSettings,
+    replica: bool,
+    address: SocketAddr,
+    ready: &Health,
+    stop: CancellationToken,
+) {
+    // Without an admin port nobody asks whether it is ready.
+    if http.admin_port.is_none() || !http.verify_at_start.unwrap_or(replica) {
+        ready.set_ready(true);
+        return;
+    }
+    let speaks = until_it_speaks(address, http.auth.clone(), ready.clone());
+    tokio::spawn(async move { stop.run_until_cancelled(speaks).await });
+}
+
 /// Says that the server which listens at `address` is ready, once it has spoken MCP with itself.
-pub async fn until_it_speaks(address: SocketAddr, auth: AuthSettings, ready: Health) {
+async fn until_it_speaks(address: SocketAddr, auth: AuthSettings, ready: Health) {
     loop {
         match once(address, &auth).await {
             Ok(told) => {
