@@ -29,8 +29,8 @@ pub struct ServiceSpec {
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
 
-    /// Whether a client address keeps its pod. No session needs it: it saves messages a hop between
-    /// pods, and costs an even spread.
+    /// Whether a client address keeps its pod. No session of this project's server needs it: it saves messages
+    /// a hop between pods, and costs an even spread. A server that keeps sessions in one pod needs it.
     #[serde(default)]
     pub session_affinity: SessionAffinity,
 
@@ -147,6 +147,9 @@ pub enum SessionAffinity {
     ClientIP,
     /// It does not: every connection may lead to another pod.
     None,
+    /// It does not for a server that was seen to give no session ids, and does else. The status says which
+    /// and why.
+    Auto,
 }
 
 /// An Ingress for clients outside the cluster.

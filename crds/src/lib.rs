@@ -22,6 +22,7 @@ mod schema;
 pub mod sessions;
 pub mod spec;
 pub mod status;
+pub mod verify;
 pub mod workload;
 
 pub use autoscaling::{
@@ -37,7 +38,10 @@ pub use probes::{ProbeSpec, ProbesSpec};
 pub use rollout::{RolloutSpec, RolloutStrategy};
 pub use sessions::SessionsSpec;
 pub use spec::{CorsSpec, ImagePullPolicy, LogLevel, McpServer, McpServerSpec};
-pub use status::{ConditionType, DrainingPod, McpServerStatus, Reason, TemplateRecord};
+pub use status::{
+    ChosenAffinity, ConditionType, DrainingPod, McpServerStatus, ObservedServer, Reason, TemplateRecord,
+};
+pub use verify::Verify;
 pub use workload::{ExtraVolume, PodTemplatePatch, PullSecret};
 
 use kube::CustomResourceExt as _;

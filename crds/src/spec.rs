@@ -22,6 +22,7 @@ use crate::{
     schema,
     sessions::SessionsSpec,
     status::McpServerStatus,
+    verify::Verify,
     workload::{ExtraVolume, PodTemplatePatch, PullSecret},
 };
 
@@ -48,6 +49,7 @@ pub const RESERVED_ENV: &[&str] = &[
     "RAPIDAPI_KEY",
     "RAPIDAPI_KEY_FILE",
     "SESSION_KEY_FILE",
+    "VERIFY_AT_START",
 ];
 
 /// One MCP server: the operator makes and keeps everything it needs in the cluster (ServiceAccount,
@@ -105,6 +107,13 @@ pub const RESERVED_ENV: &[&str] = &[
         priority = 1
     ),
     printcolumn(
+        name = "Verified",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Verified")].status"#,
+        description = "Whether it spoke MCP when it was last asked",
+        priority = 1
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
@@ -124,9 +133,9 @@ pub const RESERVED_ENV: &[&str] = &[
         "!has(self.env) || self.env.all(e, !(e.name in ['ADMIN_PORT', 'ALLOWED_HOSTS', 'APP_NAME', 'BASE_PATH', \
          'CORS_ORIGINS', 'DRAIN_IDLE_SECONDS', 'DRAIN_SECONDS', 'HOST', 'IAM_DATA_ROOT', 'JOB_PROVIDER', 'LOG_LEVEL', \
          'MCP_TRANSPORT', 'PEER_PORT', 'POD_IP', 'POD_UID', 'PORT', 'RAPIDAPI_HOST', 'RAPIDAPI_KEY', \
-         'RAPIDAPI_KEY_FILE', 'SESSION_KEY_FILE']))"
+         'RAPIDAPI_KEY_FILE', 'SESSION_KEY_FILE', 'VERIFY_AT_START']))"
     )
-    .message("env: the operator sets this variable itself; use logLevel, cors, jobSearch, ingress or sessions instead (HOST, PORT, ADMIN_PORT, PEER_PORT, APP_NAME, ALLOWED_HOSTS and IAM_DATA_ROOT are fixed)")
+    .message("env: the operator sets this variable itself; use logLevel, cors, jobSearch, ingress, sessions or verify instead (HOST, PORT, ADMIN_PORT, PEER_PORT, APP_NAME, ALLOWED_HOSTS and IAM_DATA_ROOT are fixed)")
     .field_path(".env"),
     validation = Rule::new(
         "!has(self.volumeMounts) || self.volumeMounts.all(m, has(self.volumes) && self.volumes.exists(v, v.name == m.name))"
@@ -134,6 +143,13 @@ pub const RESERVED_ENV: &[&str] = &[
     .message("volumeMounts: each needs a volume of that name in volumes"),
     validation = Rule::new("!has(self.ingress) || !has(self.httpRoute) || self.ingress.path == self.httpRoute.path")
         .message("httpRoute: path must be that of ingress, because the server answers below one path")
+)]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.verify) || self.verify != 'Off' || !has(self.service) || self.service.sessionAffinity != 'Auto'"
+    )
+    .message("service.sessionAffinity: Auto follows from what the server answers, and with verify: Off nobody asks it; choose ClientIP or None, or leave verify out")
+    .field_path(".service.sessionAffinity")
 )]
 pub struct McpServerSpec {
     /// The class of operators that looks after this server: those that run with `--class` and the same name. Unset:
@@ -298,6 +314,10 @@ pub struct McpServerSpec {
     /// While true the operator changes nothing of what it made: drift stays, and changes of this resource wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
+
+    /// How it is made sure that the server speaks MCP. Default: `Probe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
 }
 
 /// When the kubelet pulls an image.

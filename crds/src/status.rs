@@ -12,7 +12,7 @@ pub struct McpServerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Conditions: `Accepted`, `Ready`, `Progressing`, `Degraded`.
+    /// Conditions: `Accepted`, `Ready`, `Progressing`, `Degraded`, `Verified`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -50,6 +50,51 @@ pub struct McpServerStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub draining_pods: Vec<DrainingPod>,
+
+    /// What the server said of itself when it last spoke MCP with the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ObservedServer>,
+
+    /// What `service.sessionAffinity: Auto` came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_affinity: Option<ChosenAffinity>,
+}
+
+/// What `service.sessionAffinity: Auto` came to.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChosenAffinity {
+    /// `ClientIP` or `None`.
+    pub value: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a server said of itself over MCP, cut to a bounded length.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObservedServer {
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The versions of MCP that it says it speaks; of a server that knows no `server/discover`, the one that
+    /// it chose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub protocol_versions: Vec<String>,
+    /// Number of its tools.
+    pub tools: i32,
+    /// Digest of the names and schemas of its tools, whatever their order: servers with the same tools have
+    /// the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools_digest: Option<String>,
+    /// Whether it gives session ids, which only the pod that gave one knows. Unset where it was not asked: of a
+    /// server that speaks the era without sessions, it is with `service.sessionAffinity: Auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_ids: Option<bool>,
 }
 
 /// What a pod template was made from, in digests.
@@ -88,6 +133,8 @@ pub enum ConditionType {
     Progressing,
     /// Something needs a person.
     Degraded,
+    /// The server speaks MCP; unknown while nobody could ask it.
+    Verified,
 }
 
 impl ConditionType {
@@ -99,6 +146,7 @@ impl ConditionType {
             Self::Ready => "Ready",
             Self::Progressing => "Progressing",
             Self::Degraded => "Degraded",
+            Self::Verified => "Verified",
         }
     }
 }
@@ -145,6 +193,16 @@ pub enum Reason {
     Paused,
     /// Nothing needs a person.
     AsExpected,
+    /// The server answered over MCP as it should.
+    ProtocolAnswered,
+    /// The server did not answer over MCP, or not as it should.
+    ProtocolFailed,
+    /// The server asks for a credential that the operator does not have.
+    NotAuthorized,
+    /// The server was not asked yet.
+    NotAskedYet,
+    /// The server is never asked.
+    VerifyOff,
 }
 
 impl Reason {
@@ -180,6 +238,11 @@ impl Reason {
             Self::ReconcileFailed => "ReconcileFailed",
             Self::Paused => "Paused",
             Self::AsExpected => "AsExpected",
+            Self::ProtocolAnswered => "ProtocolAnswered",
+            Self::ProtocolFailed => "ProtocolFailed",
+            Self::NotAuthorized => "NotAuthorized",
+            Self::NotAskedYet => "NotAskedYet",
+            Self::VerifyOff => "VerifyOff",
         }
     }
 }

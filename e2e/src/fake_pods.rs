@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    fake_mcp::{self, Mcp},
     kubectl,
     poll::{SOON, eventually, when},
     sandbox::Sandbox,
@@ -48,14 +49,16 @@ pub struct Says {
     pub asked: u32,
     /// The queries of `POST /drain`.
     pub drains: Vec<BTreeMap<String, String>>,
+    /// What it says over MCP.
+    pub mcp: Mcp,
 }
 
-/// A server's admin port, on an address of its own.
+/// A server's admin port and MCP port, on an address of its own.
 pub struct FakeServer {
     /// Its address.
     pub ip: IpAddr,
     says: Arc<Mutex<Says>>,
-    task: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl FakeServer {
@@ -76,12 +79,20 @@ impl FakeServer {
             ..Says::default()
         }));
         let shared = Arc::clone(&says);
-        let task = tokio::spawn(async move {
+        let admin = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(answer(stream, Arc::clone(&shared)));
             }
         });
-        Self { ip, says, task }
+        let mcp = TcpListener::bind((ip, fake_mcp::PORT))
+            .await
+            .expect("as free as the admin port");
+        let mcp = tokio::spawn(fake_mcp::serve(mcp, Arc::clone(&says), |says| &mut says.mcp));
+        Self {
+            ip,
+            says,
+            tasks: [admin, mcp],
+        }
     }
 
     /// What it says and was told until now.
@@ -108,7 +119,7 @@ impl FakeServer {
 
 impl Drop for FakeServer {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -242,12 +253,21 @@ impl Sandbox {
             .create_subresource("binding", pod, &PostParams::default(), &binding)
             .await;
         bound.expect("the API server binds the pod");
-        let status = json!({"status": {
-            "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
-            "conditions": [{"type": "Ready", "status": "True"}],
-        }});
+        self.say_of_pod(
+            pod,
+            json!({
+                "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
+                "conditions": [{"type": "Ready", "status": "True"}],
+            }),
+        )
+        .await;
+    }
+
+    /// What the kubelet says of a pod; conditions that it does not name stay.
+    pub async fn say_of_pod(&self, pod: &str, status: Value) {
+        let patch = Patch::Strategic(json!({"status": status}));
         self.api::<Pod>()
-            .patch_status(pod, &PatchParams::default(), &Patch::Merge(status))
+            .patch_status(pod, &PatchParams::default(), &patch)
             .await
             .expect("the API server takes the status");
     }

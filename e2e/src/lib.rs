@@ -13,6 +13,7 @@ pub mod audit;
 pub mod children;
 pub mod cluster;
 pub mod conditions;
+pub mod fake_mcp;
 pub mod fake_pods;
 pub mod helm;
 pub mod kubectl;

@@ -55,6 +55,11 @@ impl Sandbox {
         self.operator = Some(Operator::start(&self.namespace.name).await);
     }
 
+    /// Starts the operator with more arguments.
+    pub async fn start_operator_with(&mut self, more: &[&str]) {
+        self.operator = Some(Operator::start_with(&self.namespace.name, more).await);
+    }
+
     /// The operator, out of the sandbox.
     pub fn take_operator(&mut self) -> Operator {
         self.operator.take().expect("a running operator")

@@ -92,6 +92,16 @@ pub struct RunArgs {
     #[arg(long, env = "ROLL_DEFAULT_IMAGE", value_name = "N", default_value_t = 0)]
     pub roll_default_image: usize,
 
+    /// Ask each server over MCP once in so many seconds whether it is well; 0 turns it off
+    #[arg(
+        long,
+        env = "PROTOCOL_HEALTH_INTERVAL",
+        value_name = "SECONDS",
+        default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(0..=86_400)
+    )]
+    pub protocol_health_interval: u64,
+
     /// ERROR, WARN, INFO, DEBUG, TRACE, or a filter such as info,kube=debug
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub log_level: String,

@@ -19,6 +19,7 @@ use crate::{
         build,
         cache::controller_uid,
         drift::differences,
+        health::affinity::resolve_as_told,
         kinds::{Child, ChildKind, in_order},
         owned::{owned_digest, owned_fields, owned_parts},
         template::{Fate, fate},
@@ -114,8 +115,9 @@ async fn steps(client: &Client, server: &McpServer, defaults: &Defaults) -> anyh
         let target = hpa.spec.as_ref().map(|spec| &spec.scale_target_ref);
         target.is_some_and(|target| target.kind == "Deployment" && target.name == name)
     });
-    let validated = validate(server, defaults, scaled)
+    let mut validated = validate(server, defaults, scaled)
         .with_context(|| format!("McpServer {name} is invalid, and its children stay as they are"))?;
+    resolve_as_told(&mut validated, &server.status.clone().unwrap_or_default());
     let reference = serde_json::to_value(&owner.reference)?;
     let wanted = in_order(build::build(&validated), Some(&reference))?;
 
@@ -203,8 +205,8 @@ fn held(child: &Child, live: &DynamicObject, owner: &Owner) -> anyhow::Result<Op
         return Ok(None);
     }
     let mut held = child.holding(template);
-    let owned = owned_fields(&live, OPERATOR).unwrap_or_default();
-    held.manifest["spec"]["template"] = owned["spec"]["template"].clone();
+    let fields = owned_fields(&live, OPERATOR).unwrap_or_default();
+    held.manifest["spec"]["template"] = fields["spec"]["template"].clone();
     Ok(Some(held))
 }
 

@@ -1,6 +1,9 @@
 //! Metrics of the operator: bounded labels only, never an object's name.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::controller::roll::Progress;
 use prometheus_client::{
@@ -8,6 +11,8 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
+
+use crate::controller::health::ledger::Counts;
 
 /// Upper bounds in seconds: a pass with nothing to do takes about a millisecond, one that writes all
 /// children some tens, one that meets a slow API server seconds.
@@ -34,6 +39,16 @@ struct StateLabels {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct VerifiedLabels {
+    verified: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ChangeLabels {
+    change: &'static str,
+}
+
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -44,6 +59,11 @@ pub struct Metrics {
     drift: Family<KindLabels, Counter>,
     watch_errors: Family<KindLabels, Counter>,
     pod_polls: Family<OutcomeLabels, Counter>,
+    probes: Family<OutcomeLabels, Counter>,
+    probe_seconds: Histogram,
+    verified: Family<VerifiedLabels, Gauge>,
+    tool_lists: Family<ChangeLabels, Counter>,
+    gates: Family<OutcomeLabels, Counter>,
     draining_pods: Gauge,
     drains_cut: Counter,
     fleet: Family<StateLabels, Gauge>,
@@ -61,6 +81,11 @@ impl Metrics {
             drift: Family::default(),
             watch_errors: Family::default(),
             pod_polls: Family::default(),
+            probes: Family::default(),
+            probe_seconds: Histogram::new(SECONDS),
+            verified: Family::default(),
+            tool_lists: Family::default(),
+            gates: Family::default(),
             draining_pods: Gauge::default(),
             drains_cut: Counter::default(),
             fleet: Family::default(),
@@ -108,6 +133,7 @@ impl Metrics {
             "Pods asked for their sessions by outcome: ok, or the category of the failure",
             metrics.pod_polls.clone(),
         );
+        metrics.register_protocol(registry);
         registry.register(
             "draining_pods",
             "Pods that were asked to stop and still serve open sessions",
@@ -152,6 +178,35 @@ impl Metrics {
         self.pod_polls.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
+    /// Registers what is said of asking servers over MCP.
+    fn register_protocol(&self, registry: &mut Registry) {
+        registry.register(
+            "protocol_probes",
+            "Servers asked over MCP by outcome: ok, not_authorized, or the category of the failure",
+            self.probes.clone(),
+        );
+        registry.register(
+            "protocol_probe_duration_seconds",
+            "Duration of asking a server over MCP",
+            self.probe_seconds.clone(),
+        );
+        registry.register(
+            "servers_verified",
+            "Servers by their condition Verified; alert on False",
+            self.verified.clone(),
+        );
+        registry.register(
+            "tool_list_changes",
+            "Lists of tools that were another than before: lost, changed or added",
+            self.tool_lists.clone(),
+        );
+        registry.register(
+            "gates",
+            "Readiness gates of pods by outcome: opened, shut, or the category of the failure",
+            self.gates.clone(),
+        );
+    }
+
     /// How far the fleet is on its way to the templates of this operator.
     pub fn fleet(&self, progress: Progress) {
         let Progress {
@@ -163,6 +218,32 @@ impl Metrics {
             let gauge = self.fleet.get_or_create(&StateLabels { state });
             gauge.set(i64::try_from(servers).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Counts one question over MCP: `None` is an answer, else the category of the failure.
+    pub fn protocol_probed(&self, failure: Option<&'static str>, took: Duration) {
+        let outcome = failure.unwrap_or("ok");
+        self.probes.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.probe_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts one readiness gate that was looked at.
+    pub fn gate(&self, outcome: &'static str) {
+        self.gates.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Says how many servers are known to speak MCP.
+    pub fn set_verified(&self, counts: Counts) {
+        let Counts { good, bad, unknown } = counts;
+        for (verified, count) in [("True", good), ("False", bad), ("Unknown", unknown)] {
+            let gauge = self.verified.get_or_create(&VerifiedLabels { verified });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Counts one list of tools that is another than before.
+    pub fn tool_list_changed(&self, change: &'static str) {
+        self.tool_lists.get_or_create(&ChangeLabels { change }).inc();
     }
 
     /// Says how many pods drain.

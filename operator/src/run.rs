@@ -22,6 +22,7 @@ use crate::{
         self,
         context::{Context, jitter},
         events::Events,
+        health::ledger::Ledger,
         roll::Roll,
         validate::Defaults,
         watch::chain,
@@ -72,6 +73,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
         identity,
         server_image,
         roll_default_image,
+        protocol_health_interval,
         log_level: _,
         log_format: _,
     } = args;
@@ -108,7 +110,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let events = Events::new(client.clone(), &identity);
-    let context = Context::new(
+    let mut context = Context::new(
         client.clone(),
         Defaults {
             server_image,
@@ -119,6 +121,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
         events,
         Arc::clone(&metrics),
     );
+    context.health = Ledger::new(Duration::from_secs(protocol_health_interval));
     let context = Arc::new(context);
 
     let code = if leader_elect {

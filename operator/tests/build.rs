@@ -5,7 +5,7 @@
 use iam_mcp_crds::{
     AutoscalingSpec, DisruptionSpec, GatewayRef, HttpRouteSpec, IngressSpec, JobProvider, JobSearchSpec,
     McpServer, McpServerSpec, MonitoringMode, MonitoringSpec, NetworkPeer, NetworkPolicySpec, RapidApiSpec,
-    SecretKeyRef, ServiceSpec, SessionAffinity, SessionsSpec, spec::RESERVED_ENV,
+    SecretKeyRef, ServiceSpec, SessionAffinity, SessionsSpec, Verify, spec::RESERVED_ENV,
 };
 use iam_mcp_operator::controller::{
     build::{build, selector_string},
@@ -104,12 +104,21 @@ fn small_specs() -> impl Strategy<Value = McpServerSpec> {
         option::of(ingress),
         option::of((1..4_i32, 0..4_i32)),
         option::of(1..65_535_i32),
-        any::<bool>(),
+        prop_oneof![
+            Just(SessionAffinity::ClientIP),
+            Just(SessionAffinity::None),
+            Just(SessionAffinity::Auto)
+        ],
         proptest::collection::vec("https://[a-z]{1,9}\\.example", 0..3),
         option::of((0..86_401_i32, option::of(1..86_401_i32))),
+        option::of(prop_oneof![
+            Just(Verify::Probe),
+            Just(Verify::Gate),
+            Just(Verify::Off)
+        ]),
     )
         .prop_map(
-            |(replicas, secret, ingress, hpa, port, sticky, origins, drain)| McpServerSpec {
+            |(replicas, secret, ingress, hpa, port, affinity, origins, drain, verify)| McpServerSpec {
                 replicas,
                 job_search: secret.map(|secret| JobSearchSpec {
                     provider: JobProvider::JSearch,
@@ -126,11 +135,7 @@ fn small_specs() -> impl Strategy<Value = McpServerSpec> {
                 }),
                 service: port.map(|port| ServiceSpec {
                     port,
-                    session_affinity: if sticky {
-                        SessionAffinity::ClientIP
-                    } else {
-                        SessionAffinity::None
-                    },
+                    session_affinity: affinity,
                     ..ServiceSpec::default()
                 }),
                 sessions: drain.map(|(drain_seconds, idle)| SessionsSpec {
@@ -138,6 +143,7 @@ fn small_specs() -> impl Strategy<Value = McpServerSpec> {
                     drain_idle_seconds: idle.filter(|idle| *idle <= drain_seconds),
                     ..SessionsSpec::default()
                 }),
+                verify: verify.filter(|verify| *verify != Verify::Off || affinity != SessionAffinity::Auto),
                 cors: (!origins.is_empty()).then_some(iam_mcp_crds::CorsSpec { origins }),
                 ..McpServerSpec::default()
             },

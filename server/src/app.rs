@@ -27,6 +27,7 @@ use crate::{
     metrics::Metrics,
     peer::{pool::Peers, serve as peer},
     saved::Saved,
+    self_check,
     transport::{
         sse::{NoRandom, Sse, registry::Sessions, session_id::Owner},
         streamable_http::StreamableHttp,
@@ -247,15 +248,16 @@ impl Server {
         tokio::spawn(keys.follow(admin_stop.clone()));
         announce(&listener, admin_address, &settings);
 
-        health.set_ready(true);
         let replica = peer.is_some();
+        let address = listener.local_addr().map_err(serve::Error::Listener)?;
+        self_check::start(http, replica, address, &health, shutdown.soft());
         let draining = tokio::spawn({
             let (shutdown, closing, health) = (shutdown.clone(), closing.clone(), health.clone());
             async move {
                 shutdown.soft().cancelled().await;
                 // Kubernetes takes a pod that is told to stop out of its Service by itself, and falls back on
                 // it where there is no other that is ready: so one of several replicas stays ready to its end.
-                health.set_ready(replica);
+                health.set_ready(replica && health.is_ready());
                 drain.run(shutdown, sessions, metrics, closing, replica).await;
             }
         });

@@ -42,6 +42,8 @@ Environment, all optional:
                         redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS
   MAX_SESSIONS          open SSE sessions (default 10000)
   MAX_CONNECTIONS       open connections (default 20000)
+  VERIFY_AT_START       true: /readyz says so only after the server has spoken MCP with itself; false: at once
+                        (default: true with PEER_PORT)
   SESSION_KEY_FILE      32 bytes, raw or base64, that seal SSE session ids (default: made at start);
                         FILE-next and FILE-previous beside it are accepted too
   PEER_PORT             port where other replicas pass messages on (default 0 = off); needs the next two

@@ -29,4 +29,5 @@ pub mod metrics;
 pub mod oidc;
 pub mod peer;
 pub mod saved;
+pub mod self_check;
 pub mod transport;

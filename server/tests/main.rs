@@ -32,6 +32,7 @@ mod plain;
 mod process;
 mod providers;
 mod proxies;
+mod ready;
 mod replicas;
 mod resumption;
 mod routes;

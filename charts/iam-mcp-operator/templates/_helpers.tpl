@@ -92,6 +92,10 @@ does not exist yet needs both patch and create.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch, delete]
+# Opens the readiness gate of a pod whose McpServer has verify: Gate.
+- apiGroups: [""]
+  resources: [pods/status]
+  verbs: [patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

@@ -275,8 +275,8 @@ async fn manifest(context: &Context, owner: &Owner, child: &Child) -> Result<Val
             .get(&child.name)
             .await
             .map_err(Error::api(format!("read {}", child.title())))?;
-        let owned = owned::owned_fields(&serde_json::to_value(live)?, OPERATOR).unwrap_or_default();
-        manifest["spec"]["template"] = owned["spec"]["template"].clone();
+        let fields = owned::owned_fields(&serde_json::to_value(live)?, OPERATOR).unwrap_or_default();
+        manifest["spec"]["template"] = fields["spec"]["template"].clone();
     }
     Ok(manifest)
 }

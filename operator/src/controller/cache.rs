@@ -66,6 +66,17 @@ pub struct Workload {
     pub image: Option<Box<str>>,
 }
 
+impl Workload {
+    /// Whether all wanted pods run the current template and are counted, and no others are left.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.current
+            && self.updated >= self.wanted
+            && self.replicas == self.updated
+            && self.available >= self.wanted
+    }
+}
+
 impl Observed {
     /// Whether nothing changed that concerns the operator. An HPA's status, for one, changes every few
     /// seconds without that.

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use iam_mcp_crds::McpServer;
 use kube::{
     Api, Client,
     api::{DynamicObject, ObjectMeta},
@@ -15,8 +16,9 @@ use tokio::sync::mpsc;
 
 use super::{
     apis::Apis,
-    cache::ChildCache,
+    cache::{ChildCache, ChildRef, Workload},
     events::Events,
+    health::{gate::Gates, ledger::Ledger},
     index::{Name, PointerIndex},
     key_secrets::KeySecrets,
     kinds::ChildKind,
@@ -51,6 +53,10 @@ pub struct Context {
     pub secrets: PointerIndex,
     /// Live pods.
     pub pods: Directory,
+    /// What servers said over MCP, and when they are asked again. Nobody is, until this is set.
+    pub health: Ledger,
+    /// Pods whose readiness gate waits for something.
+    pub gates: Gates,
     /// What was last applied.
     pub memory: Memory,
     /// Servers to look at because others are done.
@@ -93,6 +99,8 @@ impl Context {
             hpas: PointerIndex::default(),
             secrets: PointerIndex::default(),
             pods: Directory::default(),
+            health: Ledger::default(),
+            gates: Gates::default(),
             memory: Memory::default(),
             events,
             metrics,
@@ -127,6 +135,19 @@ impl Context {
         self.wake_ups.lock().take()
     }
 
+    /// State of a server's pods, as far as known.
+    #[must_use]
+    pub fn workload(&self, server: &McpServer) -> Option<Workload> {
+        let (namespace, name) = full_name(&server.metadata);
+        let kind = ChildKind::Deployment;
+        let known = self.children.get(&ChildRef {
+            kind,
+            namespace,
+            name,
+        });
+        known?.workload.map(|workload| *workload)
+    }
+
     /// Forgets a server that is gone.
     pub fn forget(&self, metadata: &ObjectMeta) {
         self.let_go(metadata);
@@ -144,6 +165,7 @@ impl Context {
         let name = full_name(metadata);
         self.secrets.remove(&name);
         self.apis.forget(&name);
+        self.health.forget(&name);
         self.pods.set_rotating(&name, false);
         self.wake(self.roll.forget(&name));
     }

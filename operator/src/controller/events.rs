@@ -63,6 +63,13 @@ pub enum Happened {
     Paused,
     /// It says so no longer.
     Resumed,
+    /// The server speaks MCP, and did not before, or nobody had asked.
+    Verified,
+    /// The server offers other tools than before.
+    ToolsChanged {
+        /// Whether some are gone.
+        lost: bool,
+    },
 }
 
 impl Happened {
@@ -83,12 +90,16 @@ impl Happened {
             Self::KeyRetired => "KeyRetired",
             Self::Paused => "Paused",
             Self::Resumed => "Resumed",
+            Self::Verified => "Verified",
+            Self::ToolsChanged { .. } => "ToolsChanged",
         }
     }
 
     const fn severity(self) -> &'static str {
         match self {
-            Self::DriftRepaired | Self::Trouble(_) | Self::DrainCut => "Warning",
+            Self::DriftRepaired | Self::Trouble(_) | Self::DrainCut | Self::ToolsChanged { lost: true } => {
+                "Warning"
+            }
             Self::Created
             | Self::Updated
             | Self::Pruned
@@ -100,7 +111,9 @@ impl Happened {
             | Self::KeyPromoted
             | Self::KeyRetired
             | Self::Paused
-            | Self::Resumed => "Normal",
+            | Self::Resumed
+            | Self::Verified
+            | Self::ToolsChanged { lost: false } => "Normal",
         }
     }
 }

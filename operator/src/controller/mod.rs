@@ -9,6 +9,7 @@ pub mod dereference;
 pub mod drift;
 pub mod error;
 pub mod events;
+pub mod health;
 pub mod index;
 pub mod key_secrets;
 pub mod keys;
@@ -35,7 +36,7 @@ pub mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, TryStreamExt as _, future::join, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use iam_mcp_crds::{DrainingPod, McpServer, McpServerStatus, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -51,9 +52,11 @@ use kube::{
 use tokio_util::sync::CancellationToken;
 
 use apply::{Owner, Report};
+use cache::Workload;
 use context::{Context, full_name, jitter};
 use error::{Blocked, Error};
 use events::Happened;
+use health::{Rounds, gatekeeper::Gatekeeper};
 use kinds::ChildKind;
 use pods::Fleet;
 use servers::{Guarded, Listed};
@@ -120,6 +123,10 @@ pub async fn run(
     let of_the_roll = stream::iter(context.take_wake_ups())
         .flat_map(tokio_stream::wrappers::UnboundedReceiverStream::new)
         .map(|(namespace, name)| ObjectRef::<Guarded>::new(&name).within(&namespace));
+    let rounds = Rounds::new(Arc::clone(&context), reader.clone(), watches.wake.clone());
+    let asking = rounds.run(&stop);
+    let gatekeeper = Gatekeeper::new(Arc::clone(&context), reader.clone());
+    let gatekeeping = gatekeeper.run(&stop);
     let fleet = Fleet::new(Arc::clone(&context), reader.clone(), listed, watches.wake);
     let looking_after_pods = fleet.run(&stop);
     let reconciling = Controller::for_stream(servers, reader)
@@ -135,8 +142,8 @@ pub async fn run(
             }
             std::future::ready(())
         });
-    // In one task: whoever drops this, because the Lease is lost, stops both.
-    join(reconciling, looking_after_pods).await;
+    // In one task: whoever drops this, because the Lease is lost, stops them all.
+    tokio::join!(reconciling, looking_after_pods, asking, gatekeeping);
 }
 
 async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
@@ -186,14 +193,22 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
             Ok(validated)
         },
     );
-    let validated = match settled {
+    let mut validated = match settled {
         Ok(validated) => validated,
         Err(invalid) => {
-            let status = status::of_invalid(server, &invalid.to_string(), draining(), &previous);
+            let mut status = status::of_invalid(server, &invalid.to_string(), draining(), &previous);
+            health::look(
+                server,
+                context.workload(server).as_ref(),
+                &mut status,
+                &previous,
+                context,
+            );
             status::write(server, status, &previous, context).await?;
             return Ok(RESYNC);
         }
     };
+    health::affinity::resolve(&mut validated, context, &previous);
     let reference = serde_json::to_value(&owner.reference)?;
     let children = kinds::in_order(build::build(&validated), Some(&reference))?;
     let report = apply::apply(context, &owner, &children, references.served).await;
@@ -214,10 +229,13 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         .or(notice.as_ref());
     let workload = report.workload.as_ref();
     let mut status = status::of_applied(server, &validated, workload, draining(), trouble, &previous);
+    health::look(server, workload, &mut status, &previous, context);
     status::tell_template(&mut status, report.template, report.held_back);
     if !report.held_back {
-        let complete = workload.is_some_and(status::is_complete);
-        let failing = trouble.is_some() || workload.is_some_and(|pods| pods.stuck);
+        let complete = workload.is_some_and(Workload::is_complete);
+        let failing = trouble.is_some_and(|trouble| !trouble.reason.leaves_ready())
+            || workload.is_some_and(|pods| pods.stuck)
+            || health::is_broken(&status);
         let name = full_name(&server.metadata);
         context.wake(context.roll.note(&name, complete, failing));
     }
@@ -240,17 +258,17 @@ async fn paused(
     previous: &McpServerStatus,
     context: &Context,
 ) -> Result<Duration, Error> {
+    let workload = apply::workload(context, owner);
     // Whether an HPA has the pods matters to what is written only.
-    let status = match validate::validate(server, &context.defaults, false) {
-        Ok(validated) => {
-            let workload = apply::workload(context, owner);
-            status::of_paused(server, &validated, workload.as_ref(), draining, previous)
-        }
+    let mut status = match validate::validate(server, &context.defaults, false) {
+        Ok(validated) => status::of_paused(server, &validated, workload.as_ref(), draining, previous),
         Err(invalid) => {
             let status = status::of_invalid(server, &invalid.to_string(), draining, previous);
             status::say_paused(status, server, previous)
         }
     };
+    // It may change nothing, and is as well or as ill as before.
+    health::look(server, workload.as_ref(), &mut status, previous, context);
     status::write(server, status, previous, context).await?;
     Ok(RESYNC)
 }

@@ -26,24 +26,25 @@ impl Parts {
     fn of(object: &Value, but: &[&str], but_of_metadata: &[&str]) -> Self {
         let template = object.pointer("/spec/template").map(digest);
         let mut hasher = Sha256::new();
-        match object {
-            Value::Object(object) => {
-                feed_object(&mut hasher, object, but, |hasher, key, value| match value {
-                    Value::Object(metadata) if key == "metadata" => {
-                        feed_object(hasher, metadata, but_of_metadata, |hasher, _, value| {
-                            feed(hasher, value)
-                        });
-                    }
-                    Value::Object(spec) if key == "spec" => {
-                        feed_object(hasher, spec, &["template"], |hasher, _, value| {
-                            feed(hasher, value)
-                        });
-                    }
-                    value => feed(hasher, value),
-                })
+        let Value::Object(fields) = object else {
+            return Self {
+                rest: digest(object),
+                template,
+            };
+        };
+        feed_object(&mut hasher, fields, but, |hasher, key, value| {
+            let without: &[&str] = match key {
+                "metadata" => but_of_metadata,
+                "spec" => &["template"],
+                _ => &[],
+            };
+            match value {
+                Value::Object(inner) => {
+                    feed_object(hasher, inner, without, |hasher, _, value| feed(hasher, value));
+                }
+                value => feed(hasher, value),
             }
-            value => feed(&mut hasher, value),
-        }
+        });
         Self {
             rest: shortened(hasher),
             template,

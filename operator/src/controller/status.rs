@@ -16,6 +16,7 @@ use super::{
     context::Context,
     error::{Blocked, Error},
     events::Happened,
+    health::verdict,
     validate::ValidatedServer,
 };
 use crate::OPERATOR;
@@ -55,7 +56,7 @@ pub fn of_applied(
 ) -> McpServerStatus {
     let none = Workload::default();
     let pods = workload.unwrap_or(&none);
-    let complete = workload.is_some_and(is_complete);
+    let complete = workload.is_some_and(Workload::is_complete);
     let accepted = match trouble.filter(|t| t.reason == Reason::ChildRejected) {
         Some(trouble) => Verdict::new(ConditionType::Accepted, false, trouble.reason, &trouble.message),
         None => accepted(validated),
@@ -81,16 +82,9 @@ pub fn of_applied(
             .or_else(|| Some(validated.image.clone())),
         draining_pods: draining,
         template: previous.template.clone(),
+        server: previous.server.clone(),
+        session_affinity: None,
     }
-}
-
-/// Whether all pods that are wanted run the current template, and no others are left.
-#[must_use]
-pub fn is_complete(pods: &Workload) -> bool {
-    pods.current
-        && pods.updated >= pods.wanted
-        && pods.replicas == pods.updated
-        && pods.available >= pods.wanted
 }
 
 /// Says what the pod template was made from, and whether this operator would render another one.
@@ -492,7 +486,8 @@ pub async fn write(
     let events = drains(previous, &status)
         .into_iter()
         .chain(pause(previous, &status))
-        .chain(transition(previous, &status));
+        .chain(transition(previous, &status))
+        .chain(verdict::transition(previous, &status));
     for (happened, note) in events {
         context.events.publish(server, happened, note).await;
     }

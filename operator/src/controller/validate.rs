@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use iam_mcp_crds::{
     AutoscalingSpec, DisruptionSpec, HttpRouteSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel,
-    McpServer, McpServerSpec, MonitoringSpec, NetworkPolicySpec, SecretKeyRef, ServiceSpec, SessionsSpec,
-    spec::RESERVED_ENV,
+    McpServer, McpServerSpec, MonitoringSpec, NetworkPolicySpec, SecretKeyRef, ServiceSpec, SessionAffinity,
+    SessionsSpec, Verify, spec::RESERVED_ENV,
 };
 use k8s_openapi::{
     api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements},
@@ -105,6 +105,8 @@ pub struct ValidatedServer {
     pub sessions: SessionsSpec,
     /// What the pods are like.
     pub pods: Pods,
+    /// How it is made sure that the server speaks MCP.
+    pub verify: Verify,
 }
 
 impl ValidatedServer {
@@ -165,6 +167,7 @@ pub fn validate(
     }
     problems.extend(exposure::problems(spec));
     problems.extend(network::problems(spec));
+    problems.extend(affinity_problem(spec));
     check_quantities(spec, &mut problems);
     let search = spec.job_search.clone().unwrap_or_default();
     let rapid_api = search.rapid_api.unwrap_or_default();
@@ -212,6 +215,7 @@ pub fn validate(
         monitoring: spec.monitoring.clone(),
         pod_monitors_served: true,
         sessions,
+        verify: spec.verify.unwrap_or_default(),
         pods,
     };
     // Last, since it looks at what is built of all the others.
@@ -234,6 +238,15 @@ fn check_quantities(spec: &McpServerSpec, problems: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// `Auto` follows from answers.
+fn affinity_problem(spec: &McpServerSpec) -> Option<String> {
+    let automatic = |service: &ServiceSpec| service.session_affinity == SessionAffinity::Auto;
+    (spec.verify == Some(Verify::Off) && spec.service.as_ref().is_some_and(automatic)).then(|| {
+        "service.sessionAffinity: Auto follows from what the server answers, and with verify: Off nobody asks it"
+            .to_owned()
+    })
 }
 
 /// A DNS-1035 label: what a Service's name must be on every supported Kubernetes.

@@ -158,6 +158,18 @@ async fn check(arguments: &Arguments, settings: &Settings) -> Result<String, Err
     })
 }
 
+/// Speaks MCP with the server of this process, which listens at `address`; gives what it offers.
+///
+/// # Errors
+/// Why it is not healthy.
+pub async fn of_itself(address: SocketAddr, auth: &AuthSettings, limit: Duration) -> Result<String, Error> {
+    let url = format!("http://{address}");
+    let server = Server::at(&url).ok_or_else(|| Error::Url(url.clone()))?;
+    let seconds = limit.as_secs();
+    let answered = tokio::time::timeout(limit, mcp(&server, auth)).await;
+    answered.unwrap_or(Err(Error::Slow { url, seconds }))
+}
+
 /// Where the server of these settings is, for this machine.
 fn itself(settings: &HttpSettings) -> Result<Server, Error> {
     if settings.port == 0 {

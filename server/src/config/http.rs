@@ -30,6 +30,8 @@ pub struct HttpSettings {
     pub max_sessions: usize,
     /// Open connections at a time.
     pub max_connections: usize,
+    /// Whether the server is ready only after it has spoken MCP with itself; `None`: as a replica it is.
+    pub verify_at_start: Option<bool>,
 }
 
 impl HttpSettings {
@@ -47,6 +49,7 @@ impl HttpSettings {
             base_path: reader.parse("BASE_PATH", None, base_path),
             max_sessions: reader.parse("MAX_SESSIONS", 10_000, count),
             max_connections: reader.parse("MAX_CONNECTIONS", 20_000, count),
+            verify_at_start: reader.parse("VERIFY_AT_START", None, |text| yes_or_no(text).map(Some)),
         }
     }
 }
@@ -78,6 +81,14 @@ fn public_url(text: &str) -> Result<Option<String>, String> {
         return Err(advice());
     }
     Ok(Some(url.as_str().trim_end_matches('/').to_owned()))
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("use true or false".to_owned()),
+    }
 }
 
 fn count(text: &str) -> Result<usize, String> {

@@ -1,13 +1,13 @@
 //! The pods: restricted Pod Security profile, keys as files, probes on the admin port.
 
-use iam_mcp_crds::ImagePullPolicy;
+use iam_mcp_crds::{ImagePullPolicy, Verify};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec},
         core::v1::{
             Capabilities, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction, KeyToPath,
-            PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource,
-            SecurityContext, Volume, VolumeMount,
+            PodReadinessGate, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile,
+            SecretVolumeSource, SecurityContext, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
@@ -19,12 +19,14 @@ use super::{
     labels::{common, pod_selector},
     metadata, pods,
 };
-use crate::controller::validate::Replicas;
+use crate::controller::{health::gate, validate::Replicas};
 
 /// The numeric user and group of the image; numeric, so that `runAsNonRoot` can be checked.
 const USER: i64 = 65532;
 /// Where the server answers MCP.
-pub(super) const HTTP_PORT: i32 = 8080;
+pub const MCP_PORT: u16 = 8080;
+/// The same, as Kubernetes writes it.
+pub(super) const HTTP_PORT: i32 = MCP_PORT as i32;
 /// Where it answers probes, metrics and the operator.
 pub(super) const ADMIN_PORT: i32 = 9090;
 /// Where it takes messages for its sessions from the other pods.
@@ -98,6 +100,11 @@ fn pod(server: &ValidatedServer) -> PodSpec {
         }),
         containers: vec![container(server)],
         volumes: Some(volumes(server)),
+        readiness_gates: (server.verify == Verify::Gate).then(|| {
+            vec![PodReadinessGate {
+                condition_type: gate::CONDITION.to_owned(),
+            }]
+        }),
         ..PodSpec::default()
     }
 }

@@ -1,6 +1,6 @@
 //! What the operator tells the server by its environment.
 
-use iam_mcp_crds::{JobProvider, LogLevel};
+use iam_mcp_crds::{JobProvider, LogLevel, Verify};
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
 
 use super::{
@@ -49,6 +49,9 @@ pub(super) fn build(server: &ValidatedServer) -> Vec<EnvVar> {
     }
     if let Some(seconds) = server.sessions.drain_idle_seconds {
         vars.push(("DRAIN_IDLE_SECONDS", seconds.to_string()));
+    }
+    if server.verify == Verify::Off {
+        vars.push(("VERIFY_AT_START", "false".to_owned()));
     }
     if let Some(host) = &server.rapid_api_host {
         vars.push(("RAPIDAPI_HOST", host.clone()));

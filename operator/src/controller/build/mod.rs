@@ -24,7 +24,7 @@ use k8s_openapi::api::{
 use kube::api::ObjectMeta;
 use serde_json::Value;
 
-pub use deployment::{MARGIN, PORTS};
+pub use deployment::{MARGIN, MCP_PORT, PORTS};
 pub use ingress_class::notice as ingress_notice;
 pub use labels::{MANAGED_BY, managed_selector, pod_selector, selector_string};
 

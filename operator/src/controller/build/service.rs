@@ -30,18 +30,17 @@ pub(super) fn build(server: &ValidatedServer) -> Service {
             }]),
             session_affinity: Some(
                 match affinity {
-                    SessionAffinity::ClientIP => "ClientIP",
+                    // What `Auto` comes to is put in its place before; without a cluster nothing is known.
+                    SessionAffinity::ClientIP | SessionAffinity::Auto => "ClientIP",
                     SessionAffinity::None => "None",
                 }
                 .to_owned(),
             ),
-            session_affinity_config: (affinity == SessionAffinity::ClientIP).then_some(
-                SessionAffinityConfig {
-                    client_ip: Some(ClientIPConfig {
-                        timeout_seconds: Some(given.session_affinity_timeout_seconds),
-                    }),
-                },
-            ),
+            session_affinity_config: (affinity != SessionAffinity::None).then_some(SessionAffinityConfig {
+                client_ip: Some(ClientIPConfig {
+                    timeout_seconds: Some(given.session_affinity_timeout_seconds),
+                }),
+            }),
             type_: Some(
                 match given.type_.unwrap_or_default() {
                     ServiceType::ClusterIP => "ClusterIP",

@@ -19,7 +19,14 @@ use super::{
     schedule,
     seen::{Phase, Seen},
 };
-use crate::controller::{index::Name, rotation::PodKeys};
+use crate::controller::{
+    health::{
+        candidates::Candidate,
+        gate::{Gate, Todo},
+    },
+    index::Name,
+    rotation::PodKeys,
+};
 
 /// Pause between two tries to end a drain: what was done shows in the pod within it.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -412,6 +419,40 @@ impl Directory {
         let inner = self.inner.lock();
         let entry = inner.servers.get(server);
         entry.map(|entry| entry.drain_keys.clone()).unwrap_or_default()
+    }
+
+    /// A running pod that has a gate, and that gate.
+    #[must_use]
+    pub fn gate(&self, pod: &Name) -> Option<(Target, Gate)> {
+        let inner = self.inner.lock();
+        let entry = inner.pods.get(pod)?;
+        let running = entry.seen.phase == Phase::Running && entry.seen.stays();
+        let gate = entry.seen.gate.as_deref().filter(|_| running)?;
+        Some((entry.target(pod)?, gate.clone()))
+    }
+
+    /// The running pods of a server that it is to keep.
+    #[must_use]
+    pub fn candidates(&self, server: &Name) -> Vec<Candidate> {
+        let inner = self.inner.lock();
+        let pods = inner.pods_of(server).into_iter();
+        let pods = pods.filter_map(|name| {
+            let seen = &inner.pods.get(&name)?.seen;
+            (seen.phase == Phase::Running && seen.stays()).then_some(())?;
+            let held = seen
+                .gate
+                .as_ref()
+                .is_some_and(|gate| gate.todo() == Some(Todo::Ask));
+            Some(Candidate {
+                held: held && !seen.ready,
+                ip: seen.ip?,
+                created: seen.created,
+                template: seen.template,
+                ready: seen.ready,
+                name: name.1,
+            })
+        });
+        pods.collect()
     }
 
     /// What the pods of a server that are on a node, and have not ended, said of their keys.

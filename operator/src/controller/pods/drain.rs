@@ -61,6 +61,9 @@ mod tests {
             server: "jobs".to_owned(),
             uid: "u".to_owned(),
             ip: None,
+            template: 0,
+            ready: true,
+            gate: None,
             created: Timestamp::UNIX_EPOCH,
             phase: Phase::Running,
             deletion: Some(Deletion {

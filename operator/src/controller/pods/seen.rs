@@ -9,8 +9,10 @@ use kube::{
     core::{NamespaceResourceScope, ObjectMeta},
 };
 use serde::{Deserialize, Deserializer};
+use sha2::{Digest as _, Sha256};
 
 use super::cost::{self, Annotated};
+use crate::controller::health::gate::{CONDITION, Gate, OPEN_FOR};
 
 /// A pod as it is read: the rest of it is left out while it is decoded, which at thousands of pods is most of
 /// the memory and the time.
@@ -87,6 +89,7 @@ impl Resource for SlimPod {
 #[serde(default, rename_all = "camelCase")]
 pub struct SlimSpec {
     node_name: Option<String>,
+    readiness_gates: Vec<SlimGate>,
 }
 
 /// What is read of a pod's status.
@@ -96,6 +99,34 @@ pub struct SlimStatus {
     phase: Option<String>,
     #[serde(rename = "podIP")]
     pod_ip: Option<String>,
+    conditions: Vec<SlimCondition>,
+    container_statuses: Vec<SlimContainer>,
+}
+
+/// What is read of a readiness gate.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct SlimGate {
+    condition_type: String,
+}
+
+/// What is read of a container.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct SlimContainer {
+    name: String,
+    #[serde(rename = "containerID")]
+    container_id: Option<String>,
+}
+
+/// What is read of a condition.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct SlimCondition {
+    #[serde(rename = "type")]
+    type_: String,
+    status: String,
+    message: Option<String>,
 }
 
 /// How far a pod is.
@@ -139,10 +170,16 @@ pub struct Seen {
     pub ip: Option<IpAddr>,
     /// When it was made.
     pub created: Timestamp,
+    /// Digest of the label that names the pod template it was made from.
+    pub template: u64,
+    /// Whether it takes traffic.
+    pub ready: bool,
     /// How far it is.
     pub phase: Phase,
     /// Whether it was asked to stop.
     pub deletion: Option<Deletion>,
+    /// Its gate, if it has one.
+    pub gate: Option<Box<Gate>>,
     /// What a scale-down reads.
     pub cost: Annotated,
 }
@@ -171,6 +208,9 @@ impl Seen {
                 .and_then(|status| status.pod_ip.as_deref())
                 .and_then(|ip| ip.parse().ok()),
             created: created.map_or(Timestamp::UNIX_EPOCH, |created| created.0),
+            template: template(pod.labels().get(TEMPLATE).map(String::as_str)),
+            ready: is_true(status, "Ready"),
+            gate: gate(pod),
             phase,
             deletion,
             cost: Annotated::parse(pod.annotations().get(cost::ANNOTATION).map(String::as_str)),
@@ -188,6 +228,41 @@ impl Seen {
     pub fn stays(&self) -> bool {
         self.phase != Phase::Over && self.deletion.is_none()
     }
+}
+
+/// The label by which a Deployment tells its pod templates apart.
+const TEMPLATE: &str = "pod-template-hash";
+
+fn template(label: Option<&str>) -> u64 {
+    let mut first = [0; 8];
+    let digest = Sha256::digest(label.unwrap_or_default());
+    first.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(first)
+}
+
+fn gate(pod: &SlimPod) -> Option<Box<Gate>> {
+    let mut gates = pod.spec.readiness_gates.iter();
+    gates.find(|gate| gate.condition_type == CONDITION)?;
+    let server = pod.labels().get("app")?;
+    let status = pod.status.as_ref();
+    let mut containers = status.into_iter().flat_map(|status| &status.container_statuses);
+    let container = containers.find(|container| container.name == *server);
+    let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
+    let open = conditions.find(|condition| condition.type_ == CONDITION && condition.status == "True");
+    Some(Box::new(Gate {
+        container: container.and_then(|container| container.container_id.as_deref().map(Into::into)),
+        containers_ready: is_true(status, "ContainersReady"),
+        // Opened by somebody else, it is open for nobody that we know of.
+        open_for: open.map(|open| {
+            let message = open.message.as_deref().unwrap_or_default();
+            message.strip_prefix(OPEN_FOR).unwrap_or_default().into()
+        }),
+    }))
+}
+
+fn is_true(status: Option<&SlimStatus>, type_: &str) -> bool {
+    let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
+    conditions.any(|condition| condition.type_ == type_ && condition.status == "True")
 }
 
 #[cfg(test)]

@@ -42,9 +42,12 @@ impl Watch {
                     self.see(&pod, true)
                 }
                 Event::InitDone => {
-                    let gone = listing
-                        .end()
-                        .map(|listed| pods.retain_listed(self.namespace.as_deref(), &listed));
+                    let gone = listing.end().map(|listed| {
+                        self.context
+                            .gates
+                            .retain_listed(self.namespace.as_deref(), &listed);
+                        pods.retain_listed(self.namespace.as_deref(), &listed)
+                    });
                     self.synced.cancel();
                     gone.unwrap_or_default()
                 }
@@ -58,14 +61,22 @@ impl Watch {
 
     fn see(&self, pod: &SlimPod, listed: bool) -> Vec<Name> {
         match Seen::new(pod) {
-            Some(seen) => self.context.pods.observe(&full_name(pod.meta()), seen, listed),
+            Some(seen) => {
+                let name = full_name(pod.meta());
+                let concerned = self.context.pods.observe(&name, seen, listed);
+                let todo = self.context.pods.gate(&name).and_then(|(_, gate)| gate.todo());
+                self.context.gates.observe(&name, todo);
+                concerned
+            }
             None => self.lose(pod),
         }
     }
 
     fn lose(&self, pod: &SlimPod) -> Vec<Name> {
         let uid = pod.meta().uid.as_deref().unwrap_or_default();
-        let concerned = self.context.pods.remove(&full_name(pod.meta()), uid);
+        let name = full_name(pod.meta());
+        self.context.gates.observe(&name, None);
+        let concerned = self.context.pods.remove(&name, uid);
         concerned.into_iter().collect()
     }
 }
