@@ -32,6 +32,11 @@ impl Error {
             Self::All(_) => "all_failed",
         }
     }
+
+    /// Whether there is no key for a board that needs one.
+    pub(super) const fn is_without_key(&self) -> bool {
+        matches!(self, Self::JSearch(jsearch::Error::NoKey))
+    }
 }
 
 fn each(errors: &[(&'static str, Error)]) -> String {

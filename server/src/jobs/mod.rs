@@ -123,7 +123,16 @@ impl Jobs {
     /// When all of them fail; one that is not chosen is not asked instead, since samples are no stand-in for jobs.
     pub async fn search(&self, request: &SearchRequest, progress: &dyn Progress) -> Result<Found, Error> {
         match self.0.choice.asked() {
-            [only] => self.ask(only, request, progress).await,
+            [only] => {
+                let found = self.ask(only, request, progress).await;
+                match (&self.0.choice, &found) {
+                    // The key went after it was looked for: as if it had gone before.
+                    (Choice::Auto { catalogue, .. }, Err(error)) if error.is_without_key() => {
+                        self.ask(catalogue, request, progress).await
+                    }
+                    _ => found,
+                }
+            }
             several => self.ask_all(several, request, progress).await,
         }
     }
@@ -149,6 +158,7 @@ impl Jobs {
             match result {
                 Ok(Some(job)) => return Ok(Some(job)),
                 Ok(None) => {}
+                Err(error) if error.is_without_key() && matches!(self.0.choice, Choice::Auto { .. }) => {}
                 Err(error) => failed = Some(error),
             }
         }

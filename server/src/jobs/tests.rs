@@ -10,7 +10,7 @@ use wiremock::{
 };
 
 use super::*;
-use crate::config::Settings;
+use crate::config::{KeySource, Settings};
 
 fn jobs(environment: &[(&str, &str)]) -> Jobs {
     let settings = Settings::read(|name| {
@@ -90,6 +90,31 @@ async fn an_equal_search_gets_the_same_answer_and_no_request() {
         (metrics.hits.get(), metrics.misses.get(), metrics.joined.get()),
         (1, 2, 0)
     );
+}
+
+/// As it is when its file goes between the choice of a provider and the request. An hour of mixed load found it.
+#[tokio::test]
+async fn a_key_that_goes_during_a_search_leaves_the_catalogue() {
+    let only = |environment: &[(&str, &str)]| match &jobs(environment).0.choice {
+        Choice::These(providers) => providers[0].clone(),
+        Choice::Auto { .. } => panic!("one provider"),
+    };
+    let there = KeySource {
+        value: Some("very-secret-key".into()),
+        ..KeySource::default()
+    };
+    let Jobs(inner) = jobs(&[]);
+    let mut inner = Arc::into_inner(inner).expect("nobody else has it");
+    inner.choice = Choice::Auto {
+        key: Key::new(there),
+        jsearch: only(&[("JOB_PROVIDER", "JSearch")]),
+        catalogue: only(&[("JOB_PROVIDER", "Catalogue")]),
+    };
+    let jobs = Jobs(Arc::new(inner));
+    let found = jobs.search(&request("rust"), &()).await.expect("found");
+    assert!(found.jobs.iter().all(|job| job.sample) && !found.jobs.is_empty());
+    let posting = jobs.posting("unknown").await.expect("no failure");
+    assert_eq!(posting, None);
 }
 
 #[tokio::test]
