@@ -1,17 +1,24 @@
 //! The binary on stdin and stdout.
 
-use std::process::{ExitStatus, Stdio};
+use std::{
+    process::{ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
 };
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
 use crate::{
     cancellation::{slow_provider, until_called},
     support::{DEADLINE, initialize, modern, notification, request, search},
 };
+
+/// How long rmcp waits for answers when stdin has ended; clients end a server after two seconds.
+const RMCP_WAITS: Duration = Duration::from_secs(5);
 
 /// The server as a child process.
 pub(crate) struct Process {
@@ -248,4 +255,58 @@ async fn what_a_signal_ends_is_not_answered() {
     process.terminate();
     assert_eq!(process.line().await, None, "nothing more on stdout");
     assert!(process.ended().await.success());
+}
+
+/// Neither does one wait that is still to be acknowledged; of many, some are whenever the end of stdin is seen.
+#[tokio::test]
+async fn subscriptions_that_are_not_acknowledged_end_when_stdin_does() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let root = folder.path().to_str().expect("text");
+    let mut process = Process::start(&["stdio"], &[("IAM_DATA_ROOT", root)]);
+    let filter = json!({ "notifications": { "resourcesListChanged": true } });
+    let mut listen = modern::message("subscriptions/listen", filter, &json!({}));
+    let mut listens = String::new();
+    for id in 1..=30 {
+        listen["id"] = json!(id);
+        listens += &format!("{listen}\n");
+    }
+    process
+        .stdin
+        .write_all(listens.as_bytes())
+        .await
+        .expect("written");
+    let started = Instant::now();
+    let rest = process.close().await;
+    assert!(started.elapsed() < RMCP_WAITS, "{:?}", started.elapsed());
+    let ended = rest
+        .iter()
+        .filter(|message| message["result"]["resultType"] == "complete");
+    assert_eq!(ended.count(), 30, "{rest:?}");
+}
+
+/// Progress that can no longer be told does not keep the answer back.
+#[tokio::test]
+async fn a_call_with_progress_is_answered_although_stdin_has_ended() {
+    let provider = MockServer::start().await;
+    let none = json!({ "status": "OK", "data": [] });
+    // The next page comes when stdin has ended, and the progress of the first is to be told.
+    Mock::given(any())
+        .respond_with(
+            ResponseTemplate::new(200)
+                .set_body_json(none)
+                .set_delay(Duration::from_millis(100)),
+        )
+        .mount(&provider)
+        .await;
+    let mut process = Process::start(
+        &["stdio"],
+        &[("RAPIDAPI_BASE_URL", &provider.uri()), ("RAPIDAPI_KEY", "key")],
+    );
+    process.ask(&initialize(1, "2025-11-25")).await;
+    let mut call = search(2, json!({ "role": "chef", "num_jobs": 20 }));
+    call["params"]["_meta"] = json!({ "progressToken": 1 });
+    process.send(&call).await;
+    let rest = process.close().await;
+    let text = rest.last().expect("an answer")["result"]["content"][0]["text"].as_str();
+    assert!(text.is_some_and(|text| text.contains("chef")), "{rest:?}");
 }

@@ -394,13 +394,7 @@ impl ServerHandler for Handler {
             return Ok(());
         };
         let principal = principal(subscription.request_context());
-        // Elsewhere the subscription's own end says so.
-        let gone = self
-            .only
-            .as_ref()
-            .map(|client| client.ended())
-            .unwrap_or_default();
-        subscriptions::listen(saved, principal, subscription, gone).await
+        subscriptions::listen(saved, principal, subscription).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! MCP on stdin and stdout, one message a line; logs go to stderr.
 
 use std::{
+    borrow::Cow,
     io,
     pin::Pin,
     sync::Arc,
@@ -8,7 +9,15 @@ use std::{
 };
 
 use iam_mcp_runtime::shutdown::Shutdown;
-use rmcp::{service::serve_server_with_ct, transport::stdio_pipes};
+use rmcp::{
+    ErrorData, RoleServer, Service,
+    model::{
+        ClientNotification, ClientRequest, ProtocolVersion, ServerConfig, ServerResult,
+        SubscriptionsListenResult,
+    },
+    service::{NotificationContext, RequestContext, serve_server_with_ct},
+    transport::stdio_pipes,
+};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +26,10 @@ use crate::{
     config::{Settings, Transport},
     jobs::Jobs,
     limits::Limits,
-    mcp::{Eras, Handler, conversation::OnlyClient},
+    mcp::{
+        Eras, Handler,
+        conversation::{Client as _, OnlyClient},
+    },
     metrics::Metrics,
     saved::Saved,
 };
@@ -71,8 +83,10 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<(), Error> {
     // stdin, waits two seconds or so, sends SIGTERM, and may take an answer then for a fault of its own.
     let conversation = async {
         let (stdin, stdout) = stdio_pipes();
+        let gone = client.ended();
         let stdin = Input { stdin, client };
-        let running = serve_server_with_ct(handler, (stdin, stdout), CancellationToken::new()).await?;
+        let service = WhileThere { handler, gone };
+        let running = serve_server_with_ct(service, (stdin, stdout), CancellationToken::new()).await?;
         Ok(running.waiting().await)
     };
     let ended = tokio::select! {
@@ -110,5 +124,47 @@ impl<R: AsyncRead + Unpin> AsyncRead for Input<R> {
             self.client.left();
         }
         Poll::Ready(read)
+    }
+}
+
+/// The handler, whose subscriptions end with the client. rmcp sends notifications no more once stdin has ended, and tells
+/// nobody: whatever waits for one to be sent, such as a subscription that is just acknowledged, would wait for those five
+/// seconds, and clients give two.
+struct WhileThere {
+    handler: Handler,
+    gone: CancellationToken,
+}
+
+impl Service<RoleServer> for WhileThere {
+    async fn handle_request(
+        &self,
+        request: ClientRequest,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ServerResult, ErrorData> {
+        if !matches!(request, ClientRequest::SubscriptionsListenRequest(_)) {
+            return self.handler.handle_request(request, context).await;
+        }
+        let id = context.id.clone();
+        let listening = self.handler.handle_request(request, context);
+        self.gone
+            .run_until_cancelled(listening)
+            .await
+            .unwrap_or_else(|| Ok(SubscriptionsListenResult::complete(id).into()))
+    }
+
+    async fn handle_notification(
+        &self,
+        notification: ClientNotification,
+        context: NotificationContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.handler.handle_notification(notification, context).await
+    }
+
+    fn get_info(&self) -> ServerConfig {
+        Service::get_info(&self.handler)
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Service::supported_protocol_versions(&self.handler)
     }
 }

@@ -63,7 +63,7 @@ pub fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
     accepted
 }
 
-/// `subscriptions/listen`, until the client closes it or is `gone`, or the server stops.
+/// `subscriptions/listen`, until the client closes it, or the server stops.
 ///
 /// # Errors
 /// When too many listen, or the saved jobs cannot be looked at.
@@ -71,7 +71,6 @@ pub async fn listen(
     saved: &Saved,
     owner: Principal,
     subscription: SubscriptionContext,
-    gone: CancellationToken,
 ) -> Result<(), ErrorData> {
     let accepted = subscription.accepted();
     let uris = accepted.resource_subscriptions.iter().flatten();
@@ -86,7 +85,6 @@ pub async fn listen(
             // Ending with a result says that the server stops, and the client may listen elsewhere.
             () = saved.ending().cancelled() => return Ok(()),
             () = subscription.cancelled() => return Ok(()),
-            () = gone.cancelled() => return Ok(()),
             news = listener.next() => news,
         };
         for notification in notifications(news) {

@@ -16,7 +16,6 @@ use rmcp::{
 use serde_json::Value;
 
 use super::Call;
-use crate::mcp::conversation::Client;
 
 /// The question's name, and that of its only field.
 const ROLE: &str = "role";
@@ -90,9 +89,7 @@ pub(super) async fn ask(call: &Call<'_>) -> Asked {
         .context
         .peer
         .create_elicitation_with_timeout(question, Some(PATIENCE));
-    // Elsewhere the call is cancelled when the client leaves.
-    let gone = call.only.map(Client::ended).unwrap_or_default();
-    let Some(answered) = gone.run_until_cancelled(asking).await else {
+    let Some(answered) = call.gone().run_until_cancelled(asking).await else {
         return Asked::No(Refusal::Silent);
     };
     match answered {

@@ -24,6 +24,8 @@ use rmcp::{
 };
 
 pub(crate) use self::search_answer::Answer;
+use tokio_util::sync::CancellationToken;
+
 use super::conversation::Client;
 use crate::{http::principal::Principal, jobs::Jobs, saved::Saved};
 
@@ -40,6 +42,15 @@ pub struct Call<'a> {
     pub context: &'a RequestContext<RoleServer>,
     /// The process's one and only client, where there is such.
     pub only: Option<&'a dyn Client>,
+}
+
+impl Call<'_> {
+    /// Cancelled when the process's only client is gone: what is waited for with its help never comes then. Elsewhere the
+    /// call itself is cancelled.
+    #[must_use]
+    pub fn gone(&self) -> CancellationToken {
+        self.only.map(Client::ended).unwrap_or_default()
+    }
 }
 
 /// Something a model can call.

@@ -8,6 +8,7 @@ use rmcp::{
     service::RequestContext,
 };
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::jobs::Progress;
 
@@ -24,13 +25,18 @@ impl Progress for Pages {
 pub(super) struct Told<'a> {
     token: ProgressToken,
     context: &'a RequestContext<RoleServer>,
+    gone: CancellationToken,
 }
 
-/// Whom to tell of `pages`: nobody, unless the client asked and there are several. An answer over HTTP that
+/// Whom to tell of `pages`, until it is `gone`: nobody, unless the client asked and there are several. An answer over HTTP that
 /// begins with progress is a stream, which costs more than a single message.
-pub(super) fn wanted(context: &RequestContext<RoleServer>, pages: usize) -> Option<Told<'_>> {
+pub(super) fn wanted(
+    context: &RequestContext<RoleServer>,
+    gone: CancellationToken,
+    pages: usize,
+) -> Option<Told<'_>> {
     let token = context.meta.get_progress_token().filter(|_| pages > 1)?;
-    Some(Told { token, context })
+    Some(Told { token, context, gone })
 }
 
 impl Told<'_> {
@@ -67,7 +73,9 @@ impl Told<'_> {
             let params = ProgressNotificationParam::new(self.token.clone(), done as f64)
                 .with_total(total as f64)
                 .with_message(message);
-            if self.context.peer.notify_progress(params).await.is_err() {
+            let told = self.context.peer.notify_progress(params);
+            // rmcp does not say that it sends nothing more once stdin has ended; the answer would wait for this.
+            if !matches!(self.gone.run_until_cancelled(told).await, Some(Ok(()))) {
                 return;
             }
         }

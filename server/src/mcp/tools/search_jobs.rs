@@ -1,11 +1,7 @@
 //! `search_jobs`: the tool that everything else is for.
 
 use futures::{FutureExt as _, future::BoxFuture};
-use rmcp::{
-    RoleServer,
-    model::{CallToolResponse, CallToolResult, JsonObject, Tool as Definition, ToolAnnotations},
-    service::RequestContext,
-};
+use rmcp::model::{CallToolResponse, CallToolResult, JsonObject, Tool as Definition, ToolAnnotations};
 
 use serde_json::Value;
 
@@ -68,13 +64,13 @@ impl SearchJobs {
             };
         }
         match parsed {
-            Ok(parsed) => self.search(&parsed, call.context).await.into(),
+            Ok(parsed) => self.search(&parsed, &call).await.into(),
             Err(error) => failed(error.to_string()).into(),
         }
     }
 
-    async fn search(&self, parsed: &Parsed, context: &RequestContext<RoleServer>) -> CallToolResult {
-        let found = match progress::wanted(context, parsed.request.pages) {
+    async fn search(&self, parsed: &Parsed, call: &Call<'_>) -> CallToolResult {
+        let found = match progress::wanted(call.context, call.gone(), parsed.request.pages) {
             None => self.jobs.search(&parsed.request, &()).await,
             Some(told) => {
                 told.during(async |pages| self.jobs.search(&parsed.request, pages).await)
@@ -89,7 +85,7 @@ impl SearchJobs {
             }
         };
         self.answers
-            .result(&found, parsed, context.extensions.get::<Outlet>())
+            .result(&found, parsed, call.context.extensions.get::<Outlet>())
     }
 }
 

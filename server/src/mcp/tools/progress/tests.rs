@@ -29,7 +29,7 @@ impl ServerHandler for Search {
             }
             "found"
         };
-        let found = match wanted(&context, total) {
+        let found = match wanted(&context, CancellationToken::new(), total) {
             Some(told) => told.during(async |pages| search(pages).await).await,
             None => search(&()).await,
         };
