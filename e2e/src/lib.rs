@@ -12,6 +12,7 @@
 pub mod audit;
 pub mod children;
 pub mod cluster;
+pub mod collector;
 pub mod conditions;
 pub mod fake_mcp;
 pub mod fake_pods;

@@ -33,8 +33,13 @@ impl Operator {
 
     /// As [`Operator::start`], with more arguments.
     pub async fn start_with(namespace: &str, more: &[&str]) -> Self {
+        Self::start_in(namespace, more, &[]).await
+    }
+
+    /// As [`Operator::start_with`], with more variables too.
+    pub async fn start_in(namespace: &str, more: &[&str], environment: &[(&str, &str)]) -> Self {
         for _ in 0..TRIES {
-            let mut operator = Self::spawn(namespace, more);
+            let mut operator = Self::spawn(namespace, more, environment);
             let ready = eventually(START, "the operator to be ready", || {
                 let exited = operator.child.try_wait().expect("a child");
                 let readyz = operator.get("/readyz");
@@ -59,7 +64,7 @@ impl Operator {
         panic!("no free port in {TRIES} tries");
     }
 
-    fn spawn(namespace: &str, more: &[&str]) -> Self {
+    fn spawn(namespace: &str, more: &[&str], environment: &[(&str, &str)]) -> Self {
         let port = free_port();
         let log = std::env::temp_dir().join(format!(
             "iam-mcp-e2e-{}-{namespace}-{port}.log",
@@ -79,6 +84,7 @@ impl Operator {
             .arg("--metrics-bind")
             .arg(format!("127.0.0.1:{port}"))
             .args(more)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a second handle"))
             .stderr(file)

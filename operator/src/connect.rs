@@ -5,15 +5,18 @@ use std::path::Path;
 use anyhow::Context as _;
 use kube::{
     Client, Config,
+    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-/// A client, and the namespace that its configuration names: by `kubeconfig`, else by the KUBECONFIG variable,
+use crate::api_requests::ApiRequests;
+
+/// A client whose requests are counted, and the namespace that its configuration names: by `kubeconfig`, else by the KUBECONFIG variable,
 /// `~/.kube/config`, or the pod's service account.
 ///
 /// # Errors
 /// When there is no such configuration, or it cannot be read.
-pub async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<(Client, String)> {
+pub async fn connect(kubeconfig: Option<&Path>, requests: &ApiRequests) -> anyhow::Result<(Client, String)> {
     let config = match kubeconfig {
         Some(path) => {
             let file = Kubeconfig::read_from(path)
@@ -25,5 +28,6 @@ pub async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<(Client, Strin
         )?,
     };
     let namespace = config.default_namespace.clone();
-    Ok((Client::try_from(config)?, namespace))
+    let client = ClientBuilder::try_from(config)?.with_layer(requests).build();
+    Ok((client, namespace))
 }

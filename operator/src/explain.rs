@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     OPERATOR,
+    api_requests::ApiRequests,
     cli::ExplainArgs,
     connect::connect,
     controller::{
@@ -76,7 +77,7 @@ pub struct Step {
 /// # Errors
 /// When the cluster cannot be read, or has no such server, or its spec is invalid.
 pub async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
-    let (client, default_namespace) = connect(args.kubeconfig.as_deref()).await?;
+    let (client, default_namespace) = connect(args.kubeconfig.as_deref(), &ApiRequests::default()).await?;
     let namespace = args.namespace.clone().unwrap_or(default_namespace);
     let server: McpServer = Api::namespaced(client.clone(), &namespace)
         .get_opt(&args.name)

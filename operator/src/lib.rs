@@ -5,6 +5,7 @@
 //! [`controller::build`] are pure, [`controller::apply`] writes what differs, and
 //! [`controller::status`] reports.
 
+pub mod api_requests;
 pub mod cli;
 pub mod connect;
 pub mod controller;

@@ -5,14 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::controller::roll::Progress;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
 
-use crate::controller::health::ledger::Counts;
+use crate::{
+    api_requests::ApiRequests,
+    controller::{health::ledger::Counts, roll::Progress},
+};
 
 /// Upper bounds in seconds: a pass with nothing to do takes about a millisecond, one that writes all
 /// children some tens, one that meets a slow API server seconds.
@@ -68,6 +70,8 @@ pub struct Metrics {
     drains_cut: Counter,
     fleet: Family<StateLabels, Gauge>,
     leader: Gauge,
+    /// Requests to the API server.
+    pub api_requests: ApiRequests,
 }
 
 impl Metrics {
@@ -90,6 +94,7 @@ impl Metrics {
             drains_cut: Counter::default(),
             fleet: Family::default(),
             leader: Gauge::default(),
+            api_requests: ApiRequests::default(),
         };
         let registry = registry.sub_registry_with_prefix("mcp_operator");
         registry.register(
@@ -111,6 +116,11 @@ impl Metrics {
             "api_writes",
             "Writes sent to the API server by kind and verb; flat while nothing changes",
             metrics.writes.clone(),
+        );
+        registry.register(
+            "api_requests",
+            "Requests to the API server by verb, resource and code of the answer; 0: none came",
+            metrics.api_requests.family(),
         );
         registry.register(
             "drift_repaired",

@@ -7,7 +7,13 @@ use iam_mcp_runtime::{
     admin::{self, Health},
     serve,
     shutdown::Shutdown,
-    telemetry,
+    telemetry::{
+        self,
+        otlp::{
+            Traces,
+            settings::{self, Rejected},
+        },
+    },
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _};
@@ -39,14 +45,49 @@ const CRD_POLL: Duration = Duration::from_secs(2);
 /// Time for reconciles in flight after SIGTERM; below the chart's grace period.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long the last traces may take; within the time that stopping has.
+const LAST_TRACES: Duration = Duration::from_secs(2);
+
 /// Runs the operator until SIGTERM. A lost Lease is a failure: the process ends at once, and its pod
 /// starts anew as a standby.
 ///
 /// # Errors
 /// When it cannot start.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    telemetry::init(&args.log_level, args.log_format.into())?;
-    block_on(operate(args))
+    block_on(async {
+        let traces = watch(&args)?;
+        let code = operate(args).await;
+        if let Some(traces) = traces {
+            traces.flush(LAST_TRACES).await;
+        }
+        code
+    })
+}
+
+/// Sets up the log, and traces where the environment names a collector.
+fn watch(args: &RunArgs) -> anyhow::Result<Option<Traces>> {
+    let (level, format) = (&args.log_level, args.log_format.into());
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let asked = settings::read(variable, crate::OPERATOR).map_err(|rejected| {
+        let told = rejected.into_iter().map(
+            |Rejected {
+                 variable,
+                 value,
+                 advice,
+             }| {
+                let value = value.map(|value| format!("={value:?}")).unwrap_or_default();
+                format!("\n  {variable}{value}: {advice}")
+            },
+        );
+        anyhow::anyhow!("settings are not valid:{}", told.collect::<String>())
+    })?;
+    let Some(asked) = asked else {
+        telemetry::init(level, format)?;
+        return Ok(None);
+    };
+    let traces = Traces::new(asked.service, env!("CARGO_PKG_VERSION"))?;
+    telemetry::init_with_traces(level, format, &traces)?;
+    Ok(Some(traces))
 }
 
 /// Runs `work` to its end.
@@ -104,7 +145,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
     )
     .await?;
 
-    let client = connect(kubeconfig.as_deref()).await?.0;
+    let client = connect(kubeconfig.as_deref(), &metrics.api_requests).await?.0;
     let soft = shutdown.soft();
     if !wait_for_definition(&client, &soft).await {
         return Ok(ExitCode::SUCCESS);

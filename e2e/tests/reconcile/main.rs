@@ -44,6 +44,7 @@ mod secret;
 mod session_affinity;
 mod session_key;
 mod sessions;
+mod traces;
 mod upgrade;
 
 use serde_json::{Value, json};

@@ -50,6 +50,7 @@ use kube::{
     },
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug_span, field::Empty};
 
 use apply::{Owner, Report};
 use cache::Workload;
@@ -146,7 +147,27 @@ pub async fn run(
     tokio::join!(reconciling, looking_after_pods, asking, gatekeeping);
 }
 
+/// One reconcile, which is one trace.
 async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+    // At this level it is made for traces, or for whoever debugs.
+    let span = debug_span!(
+        "reconcile",
+        otel.status_code = Empty,
+        error.r#type = Empty,
+        k8s.namespace.name = server.namespace(),
+        mcpserver = server.name_any(),
+        generation = server.meta().generation,
+    );
+    let told = span.clone();
+    let outcome = look_after(server, context).instrument(span).await;
+    if let Err(error) = &outcome {
+        told.record("otel.status_code", "ERROR");
+        told.record("error.type", error.category());
+    }
+    outcome
+}
+
+async fn look_after(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
     let server = match server.read() {
         Ok(server) => server,
         Err(error) => {
@@ -185,7 +206,9 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
     if server.spec.paused == Some(true) {
         return paused(server, &owner, draining(), &previous, context).await;
     }
-    let references = dereference::dereference(server, context).await?;
+    let references = dereference::dereference(server, context)
+        .instrument(debug_span!("dereference"))
+        .await?;
     let settled = validate::validate(server, &context.defaults, references.hpa_targets_deployment).and_then(
         |mut validated| {
             validated.pod_monitors_served = references.served.has(ChildKind::PodMonitor);
@@ -211,7 +234,9 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
     health::affinity::resolve(&mut validated, context, &previous);
     let reference = serde_json::to_value(&owner.reference)?;
     let children = kinds::in_order(build::build(&validated), Some(&reference))?;
-    let report = apply::apply(context, &owner, &children, references.served).await;
+    let report = apply::apply(context, &owner, &children, references.served)
+        .instrument(debug_span!("apply"))
+        .await;
     tell(server, &report, context).await;
 
     let failing = report
@@ -240,7 +265,9 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         context.wake(context.roll.note(&name, complete, failing));
     }
     context.metrics.fleet(context.roll.progress());
-    let waits = status::write_in_time(server, status, &previous, context).await?;
+    let waits = status::write_in_time(server, status, &previous, context)
+        .instrument(debug_span!("status"))
+        .await?;
     let again = match report.failed {
         Some(error) => return Err(error),
         // Nothing tells of a claim that appears.

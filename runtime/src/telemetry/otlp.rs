@@ -4,6 +4,8 @@
 //! `OTEL_TRACES_SAMPLER` and `OTEL_BSP_*`. Spans leave in batches, from a thread of the SDK's; the connection is made
 //! with the first of them. A collector that is away costs those spans and one log line.
 
+pub mod settings;
+
 use std::{
     sync::{
         Arc,

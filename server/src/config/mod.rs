@@ -30,7 +30,7 @@ pub use self::{
     saved::SavedJobs,
     sessions::{ReplicaSettings, SessionSettings},
     source::{Invalid, Problem},
-    telemetry::{AuditSettings, TelemetrySettings, TraceSettings},
+    telemetry::{AuditSettings, TelemetrySettings},
 };
 
 /// Everything the process can be told.

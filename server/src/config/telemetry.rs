@@ -2,19 +2,12 @@
 
 use std::path::PathBuf;
 
-use iam_mcp_runtime::admin::token;
+use iam_mcp_runtime::{
+    admin::token,
+    telemetry::otlp::settings::{self, TraceSettings},
+};
 
 use super::source::Reader;
-
-/// What the SDK takes without a complaint, and what it can do of it.
-const SAMPLERS: [&str; 6] = [
-    "always_on",
-    "always_off",
-    "traceidratio",
-    "parentbased_always_on",
-    "parentbased_always_off",
-    "parentbased_traceidratio",
-];
 
 /// What operators see.
 #[derive(Debug, Clone)]
@@ -25,13 +18,6 @@ pub struct TelemetrySettings {
     pub audit: AuditSettings,
     /// The file with the token that lets others than this machine change the log level.
     pub admin_token: Option<PathBuf>,
-}
-
-/// What of the traces the OpenTelemetry SDK does not read from the environment itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TraceSettings {
-    /// The resource's `service.name`; `None` where the environment has one.
-    pub service: Option<String>,
 }
 
 /// Where a line for each tool call goes.
@@ -63,70 +49,12 @@ impl TelemetrySettings {
 }
 
 fn traces(reader: &mut Reader<'_>) -> Option<TraceSettings> {
-    let mut found = false;
-    for variable in [
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    ] {
-        let Some(endpoint) = reader.get(variable) else {
-            continue;
-        };
-        found = true;
-        let usable = reqwest::Url::parse(&endpoint)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        if !usable {
-            // Some endpoints have a key in them.
-            reader.reject(variable, None, "use a URL such as http://collector:4318");
+    let service = reader.text("APP_NAME", "iam-mcp-server");
+    settings::read(|variable| reader.get(variable), &service).unwrap_or_else(|rejected| {
+        for bad in rejected {
+            reader.reject(bad.variable, bad.value, bad.advice);
         }
-    }
-    if !found {
-        return None;
-    }
-    for variable in [
-        "OTEL_EXPORTER_OTLP_PROTOCOL",
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    ] {
-        let protocol = reader.get(variable);
-        if protocol.as_deref().is_some_and(|name| name != "http/protobuf") {
-            let advice = "use http/protobuf; collectors take it on port 4318";
-            reader.reject(variable, protocol, advice);
-        }
-    }
-    for variable in [
-        "OTEL_EXPORTER_OTLP_COMPRESSION",
-        "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
-    ] {
-        let compression = reader.get(variable);
-        if compression.is_some() {
-            reader.reject(variable, compression, "traces are sent as they are: unset this");
-        }
-    }
-    let sampler = reader.get("OTEL_TRACES_SAMPLER");
-    if let Some(name) = &sampler
-        && !SAMPLERS.contains(&name.as_str())
-    {
-        let advice = format!("use one of {}", SAMPLERS.join(", "));
-        reader.reject("OTEL_TRACES_SAMPLER", sampler.clone(), advice);
-    }
-    let argument = reader.get("OTEL_TRACES_SAMPLER_ARG");
-    let ratio = argument.as_deref().map_or(Ok(1.0), str::parse::<f64>);
-    if sampler.is_some_and(|name| name.ends_with("ratio"))
-        && !ratio.is_ok_and(|ratio| (0.0..=1.0).contains(&ratio))
-    {
-        reader.reject("OTEL_TRACES_SAMPLER_ARG", argument, "use a share from 0 to 1");
-    }
-    let switched_off = reader
-        .get("OTEL_SDK_DISABLED")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-        || reader.get("OTEL_TRACES_EXPORTER").as_deref() == Some("none");
-    let named = reader.get("OTEL_SERVICE_NAME").is_some()
-        || reader.get("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|pairs| {
-            pairs
-                .split(',')
-                .any(|pair| pair.trim().starts_with("service.name="))
-        });
-    (!switched_off).then(|| TraceSettings {
-        service: (!named).then(|| reader.text("APP_NAME", "iam-mcp-server")),
+        None
     })
 }
 

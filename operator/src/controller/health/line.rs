@@ -12,6 +12,7 @@ use hyper::{
     header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
+use iam_mcp_runtime::telemetry::otlp;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
@@ -131,6 +132,9 @@ impl<'a> Line<'a> {
                     USER_AGENT,
                     concat!("iam-mcp-operator/", env!("CARGO_PKG_VERSION")),
                 );
+            if let Some(headers) = request.headers_mut() {
+                otlp::inject(headers);
+            }
             if verb == Method::POST {
                 request = request.header(CONTENT_TYPE, "application/json");
             }

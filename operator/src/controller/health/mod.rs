@@ -36,6 +36,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug_span};
 
 use super::{
     build,
@@ -241,7 +242,13 @@ impl Rounds {
             while visits.try_join_next().is_some() {}
             let rounds = Arc::clone(&rounds);
             visits.spawn(async move {
-                rounds.visit(visit).await;
+                let (namespace, name) = visit.server.as_ref();
+                let span = debug_span!(
+                    "protocol_health",
+                    k8s.namespace.name = namespace,
+                    mcpserver = name
+                );
+                rounds.visit(visit).instrument(span).await;
                 drop(place);
             });
         }
