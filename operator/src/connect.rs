@@ -14,7 +14,17 @@ use kube::{
 /// # Errors
 /// When there is no such configuration, or it cannot be read.
 pub async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<(Client, String)> {
-    let config = match kubeconfig {
+    let config = config(kubeconfig).await?;
+    let namespace = config.default_namespace.clone();
+    Ok((Client::try_from(config)?, namespace))
+}
+
+/// The configuration that [`connect`] uses.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
+    Ok(match kubeconfig {
         Some(path) => {
             let file = Kubeconfig::read_from(path)
                 .with_context(|| format!("--kubeconfig: cannot read {}", path.display()))?;
@@ -23,7 +33,5 @@ pub async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<(Client, Strin
         None => Config::infer().await.context(
             "no cluster: give --kubeconfig, set KUBECONFIG, or run in a pod with a service account",
         )?,
-    };
-    let namespace = config.default_namespace.clone();
-    Ok((Client::try_from(config)?, namespace))
+    })
 }

@@ -15,6 +15,7 @@ use crate::{
     cli::ExplainArgs,
     connect::connect,
     controller::{
+        adopt::was_ours,
         apply::{Owner, TemplateOf},
         build,
         cache::controller_uid,
@@ -39,6 +40,8 @@ pub enum Action {
     Update,
     /// It would be deleted, since it is no longer asked for.
     Delete,
+    /// It was the child of a server of this name that is gone, and would be taken back.
+    Adopt,
     /// It belongs to somebody else and is left alone.
     Blocked,
 }
@@ -177,7 +180,11 @@ async fn keys(client: &Client, owner: &Owner) -> anyhow::Result<Step> {
         Some(live) if controller_uid(&live.metadata).as_deref() == Some(owner.uid.as_str()) => {
             Action::Nothing
         }
-        Some(_) => Action::Blocked,
+        Some(live) => {
+            let mut live = serde_json::to_value(live)?;
+            live["kind"] = "Secret".into();
+            if was_ours(&live) { Action::Adopt } else { Action::Blocked }
+        }
     };
     Ok(Step {
         child: format!("Secret/{name}"),
@@ -222,7 +229,14 @@ fn step(
         (None, Some(live)) if is_ours == Some(true) => (Action::Delete, live.name_any(), Vec::new()),
         (None, _) => return Ok(None),
         (Some(child), None) => (Action::Create, child.name.clone(), Vec::new()),
-        (Some(child), Some(_)) if is_ours == Some(false) => (Action::Blocked, child.name.clone(), Vec::new()),
+        (Some(child), Some(live)) if is_ours == Some(false) => {
+            let live = serde_json::to_value(live)?;
+            if was_ours(&live) {
+                (Action::Adopt, child.name.clone(), changes(child, &live))
+            } else {
+                (Action::Blocked, child.name.clone(), Vec::new())
+            }
+        }
         (Some(child), Some(live)) => {
             let live = serde_json::to_value(live)?;
             let differences = changes(child, &live);
@@ -260,6 +274,7 @@ const fn why(action: Action) -> Option<&'static str> {
         Action::Nothing | Action::Update => None,
         Action::Create => Some("it is missing"),
         Action::Delete => Some("it is no longer asked for"),
+        Action::Adopt => Some("it belonged to a McpServer of this name that is gone"),
         Action::Blocked => Some("it belongs to somebody else; delete or rename it, or rename the McpServer"),
     }
 }
@@ -279,6 +294,7 @@ pub fn table(steps: &[Step]) -> String {
             Action::Create => "would be made",
             Action::Update => "would be changed",
             Action::Delete => "would be deleted",
+            Action::Adopt => "would be taken back",
             Action::Blocked => "is left alone",
         };
         let why = step.why.map(|why| format!(": {why}")).unwrap_or_default();

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod connect;
 pub mod controller;
 pub mod explain;
+pub mod fence;
 pub mod leader;
 pub mod metrics;
 pub mod render;

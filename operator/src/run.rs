@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::RunArgs,
-    connect::connect,
+    connect,
     controller::{
         self,
         context::{Context, jitter},
@@ -27,6 +27,7 @@ use crate::{
         validate::Defaults,
         watch::chain,
     },
+    fence::{self, Fence},
     leader::Elector,
     metrics::Metrics,
 };
@@ -104,7 +105,8 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
     )
     .await?;
 
-    let client = connect(kubeconfig.as_deref()).await?.0;
+    let fence = Fence::default();
+    let client = fence::client(connect::config(kubeconfig.as_deref()).await?, &fence)?;
     let soft = shutdown.soft();
     if !wait_for_definition(&client, &soft).await {
         return Ok(ExitCode::SUCCESS);
@@ -128,7 +130,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
         // A standby is ready: it can take over at any moment.
         health.set_ready(true);
         lead(
-            Elector::new(client, class.as_deref(), &lease_namespace, &identity),
+            Elector::new(client, class.as_deref(), &lease_namespace, &identity, fence),
             context,
             &namespaces,
             &metrics,

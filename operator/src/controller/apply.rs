@@ -11,6 +11,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{
+    adopt::{self, Taken},
     apis::Served,
     cache::{ChildRef, Observed, Workload, controller_uid},
     context::Context,
@@ -90,6 +91,8 @@ pub struct Report {
     pub created: Vec<String>,
     /// Children that were changed because the resource had changed.
     pub updated: Vec<String>,
+    /// Children of a server of this name that is gone, which were taken back.
+    pub adopted: Vec<String>,
     /// Children that somebody had changed or deleted.
     pub repaired: Vec<Repair>,
     /// Children that were deleted because they are no longer wanted.
@@ -114,6 +117,7 @@ enum Change {
     None,
     Created,
     Updated,
+    Adopted,
     Repaired(Repair),
     Blocked(Blocked),
 }
@@ -147,6 +151,7 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child], apis: S
             context.metrics.write("Secret", "create");
             report.created.push(format!("Secret/{keys_name}"));
         }
+        Ok(keys::Outcome::Adopted) => report.adopted.push(format!("Secret/{keys_name}")),
         Ok(keys::Outcome::Blocked(blocked)) => report.blocked.push(blocked),
         Err(error) => report.failed = Some(error),
     }
@@ -161,6 +166,7 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child], apis: S
                 Ok(Change::None) => {}
                 Ok(Change::Created) => report.created.push(child.title()),
                 Ok(Change::Updated) => report.updated.push(child.title()),
+                Ok(Change::Adopted) => report.adopted.push(child.title()),
                 Ok(Change::Repaired(what)) => {
                     context.metrics.drift_repaired(child.kind.as_str());
                     report.repaired.push(what);
@@ -290,12 +296,25 @@ async fn ensure_keys(context: &Context, owner: &Owner, children: &[Child]) -> Re
 }
 
 async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Change, Error> {
-    let known = context.children.get(&owner.child(child.kind));
+    let mut known = context.children.get(&owner.child(child.kind));
     let last = context.memory.get(&owner.uid, child.kind);
+    let mut adopted = false;
+    if let Some(seen) = known.as_ref().filter(|known| !known.is_owned_by(&owner.uid)) {
+        let taken = if seen.was_ours {
+            take_back(context, owner, child).await?
+        } else {
+            Taken::Foreign
+        };
+        known = match taken {
+            Taken::Ours(live) => {
+                adopted = true;
+                Some(Observed::new(&serde_json::to_value(live)?))
+            }
+            Taken::Gone => None,
+            Taken::Foreign => return Ok(Change::Blocked(name_conflict(child))),
+        };
+    }
     if let Some(known) = &known {
-        if !known.is_owned_by(&owner.uid) {
-            return Ok(Change::Blocked(name_conflict(child)));
-        }
         let settled = known.digest.is_some()
             && (known.digest == Some(child.digest)
                 || last.is_some_and(|l| l.desired == child.digest && l.answered == known.digest));
@@ -305,7 +324,7 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
                 answered: known.digest,
             };
             context.memory.set(&owner.uid, child.kind, applied);
-            return Ok(Change::None);
+            return Ok(if adopted { Change::Adopted } else { Change::None });
         }
     }
     // The same was applied before, so it is the cluster that changed, not the resource.
@@ -330,11 +349,21 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
             Created::Exists => live = read().await?,
         }
     }
-    if let Some(live) = &live
-        && controller_uid(live.meta()).as_deref() != Some(owner.uid.as_str())
+    if let Some(found) = &live
+        && controller_uid(found.meta()).as_deref() != Some(owner.uid.as_str())
     {
-        context.memory.set_in_the_way(&owner.uid, child.kind, true);
-        return Ok(Change::Blocked(name_conflict(child)));
+        match take_back(context, owner, child).await? {
+            Taken::Ours(ours) => {
+                adopted = true;
+                live = Some(*ours);
+            }
+            // The watch is yet to tell, and wakes us then.
+            Taken::Gone => return Ok(Change::None),
+            Taken::Foreign => {
+                context.memory.set_in_the_way(&owner.uid, child.kind, true);
+                return Ok(Change::Blocked(name_conflict(child)));
+            }
+        }
     }
     if was_in_the_way {
         context.memory.set_in_the_way(&owner.uid, child.kind, false);
@@ -362,6 +391,9 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
         .is_some_and(|k| k.resource_version == observed.resource_version);
     context.memory.set(&owner.uid, child.kind, applied);
     context.children.insert(owner.child(child.kind), observed);
+    if adopted {
+        return Ok(Change::Adopted);
+    }
     Ok(match (known.is_some() || live.is_some(), drifted) {
         (true, _) if untouched => Change::None,
         (false, false) => Change::Created,
@@ -374,6 +406,11 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
             Change::Repaired(Repair::edited(child, &live))
         }
     })
+}
+
+async fn take_back(context: &Context, owner: &Owner, child: &Child) -> Result<Taken, Error> {
+    let api = context.child_api(child.kind, &owner.namespace);
+    adopt::take_back(context, owner, &api, child.kind.as_str(), &child.name).await
 }
 
 /// What came of making a child that is not known to be there.

@@ -1,5 +1,6 @@
 //! The controller: one reconcile is dereference → validate → build → apply → status.
 
+pub mod adopt;
 pub mod apis;
 pub mod apply;
 pub mod build;
@@ -310,6 +311,13 @@ async fn tell(server: &McpServer, report: &Report, context: &Context) {
                 format!("updated {}", report.updated.join(", ")),
             )
             .await;
+    }
+    if !report.adopted.is_empty() {
+        let note = format!(
+            "took back {}: they belonged to a McpServer of this name that is gone",
+            report.adopted.join(", ")
+        );
+        context.events.publish(server, Happened::Adopted, note).await;
     }
     if !report.pruned.is_empty() {
         let note = format!("deleted {}, no longer asked for", report.pruned.join(", "));
