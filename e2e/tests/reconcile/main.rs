@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod api_growth;
 mod api_more;
 mod api_network;
 mod api_pods;
@@ -41,12 +42,14 @@ mod process;
 mod prune;
 mod render;
 mod replicas;
+mod restore;
 mod rotation;
 mod scaling;
 mod secret;
 mod session_affinity;
 mod session_key;
 mod sessions;
+mod skew;
 mod storms;
 mod upgrade;
 

@@ -26,6 +26,7 @@ pub mod replicas;
 pub mod roll;
 pub mod rotation;
 pub mod servers;
+pub mod skew;
 pub mod status;
 pub mod statuses;
 pub mod stored;
@@ -221,13 +222,16 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         .and_then(|error| persistent(server, error, context));
     let missing = apis::missing(&report.missing);
     let notice = build::ingress_notice(&validated);
+    let image = report.workload.as_ref().and_then(|pods| pods.image.as_deref());
+    let skew = skew::Release::own().and_then(|own| skew::notice(server, image, previous.server.as_ref(), own));
     let trouble = report
         .blocked
         .first()
         .or(references.key_problem.as_ref())
         .or(failing.as_ref())
         .or(missing.as_ref())
-        .or(notice.as_ref());
+        .or(notice.as_ref())
+        .or(skew.as_ref());
     let workload = report.workload.as_ref();
     let mut status = status::of_applied(server, &validated, workload, draining(), trouble, &previous);
     health::look(server, workload, &mut status, &previous, context);
