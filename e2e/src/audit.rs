@@ -126,7 +126,10 @@ fn files() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
             let is_log = path.extension().is_some_and(|extension| extension == "log");
             is_log && name.starts_with("audit")
         })

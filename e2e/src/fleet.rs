@@ -123,7 +123,10 @@ impl<'a> Fleet<'a> {
             let name = deployment.name_any();
             let spec = deployment.spec.unwrap_or_default();
             let pod = spec.template.spec.unwrap_or_default();
-            let image = pod.containers.first().and_then(|container| container.image.clone());
+            let image = pod
+                .containers
+                .first()
+                .and_then(|container| container.image.clone());
             if image.as_ref() != self.images.get(&name) {
                 return Err(format!("Deployment/{name} has {image:?}"));
             }
@@ -132,7 +135,9 @@ impl<'a> Fleet<'a> {
             let said = |type_: &str, status: &str| {
                 let conditions = server.status.iter().flat_map(|known| &known.conditions);
                 conditions.clone().any(|c| {
-                    c.type_ == type_ && c.status == status && c.observed_generation == server.metadata.generation
+                    c.type_ == type_
+                        && c.status == status
+                        && c.observed_generation == server.metadata.generation
                 })
             };
             let status = server.status.as_ref();
@@ -146,7 +151,11 @@ impl<'a> Fleet<'a> {
             if right {
                 Ok(())
             } else {
-                Err(format!("{}: {image:?} {}", server.name_any(), conditions::tell(server)))
+                Err(format!(
+                    "{}: {image:?} {}",
+                    server.name_any(),
+                    conditions::tell(server)
+                ))
             }
         })
     }
@@ -183,7 +192,12 @@ where
     if found == wanted {
         return Ok(());
     }
-    let missing: Vec<_> = wanted.iter().filter(|(name, uid)| found.get(*name) != Some(uid)).collect();
+    let missing: Vec<_> = wanted
+        .iter()
+        .filter(|(name, uid)| found.get(*name) != Some(uid))
+        .collect();
     let more: Vec<_> = found.keys().filter(|name| !wanted.contains_key(*name)).collect();
-    Err(format!("{kind}: missing or not theirs {missing:?}, too many {more:?}"))
+    Err(format!(
+        "{kind}: missing or not theirs {missing:?}, too many {more:?}"
+    ))
 }

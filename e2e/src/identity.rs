@@ -84,8 +84,13 @@ impl Drop for Identity {
 #[must_use]
 pub fn api_server() -> String {
     let config = kubeconfig();
-    let server = config["clusters"][0]["cluster"]["server"].as_str().expect("a server");
-    server.trim_start_matches("https://").trim_end_matches('/').to_owned()
+    let server = config["clusters"][0]["cluster"]["server"]
+        .as_str()
+        .expect("a server");
+    server
+        .trim_start_matches("https://")
+        .trim_end_matches('/')
+        .to_owned()
 }
 
 fn kubeconfig() -> Value {

@@ -183,7 +183,11 @@ async fn keys(client: &Client, owner: &Owner) -> anyhow::Result<Step> {
         Some(live) => {
             let mut live = serde_json::to_value(live)?;
             live["kind"] = "Secret".into();
-            if was_ours(&live) { Action::Adopt } else { Action::Blocked }
+            if was_ours(&live) {
+                Action::Adopt
+            } else {
+                Action::Blocked
+            }
         }
     };
     Ok(Step {

@@ -153,7 +153,11 @@ impl Connection for FencedStream {
 }
 
 impl Read for FencedStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(cx, buffer)
     }
 }
@@ -208,7 +212,11 @@ mod tests {
         let mut stream = connector.call(to.parse().unwrap()).await.unwrap();
         let (mut other, _) = listener.accept().await.unwrap();
 
-        assert_eq!(write(&mut stream, b"in time").await.unwrap(), 7, "at first there is no end");
+        assert_eq!(
+            write(&mut stream, b"in time").await.unwrap(),
+            7,
+            "at first there is no end"
+        );
         fence.shut_at(Instant::now() + Duration::from_mins(1));
         assert_eq!(write(&mut stream, b", again").await.unwrap(), 7);
         fence.shut_at(Instant::now());

@@ -154,8 +154,9 @@ impl Elector {
 
     /// How much of the term is left.
     fn left(&self) -> Duration {
-        self.renewed
-            .map_or(Duration::ZERO, |renewed| RENEW_DEADLINE.saturating_sub(renewed.elapsed()))
+        self.renewed.map_or(Duration::ZERO, |renewed| {
+            RENEW_DEADLINE.saturating_sub(renewed.elapsed())
+        })
     }
 
     /// Gives the Lease up, so that another operator can start at once.

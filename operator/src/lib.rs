@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod connect;
 pub mod controller;
+pub mod definition;
 pub mod explain;
 pub mod fence;
 pub mod leader;

@@ -27,6 +27,7 @@ use crate::{
         validate::Defaults,
         watch::chain,
     },
+    definition,
     fence::{self, Fence},
     leader::Elector,
     metrics::Metrics,
@@ -227,7 +228,17 @@ async fn wait_for_definition(client: &Client, stop: &CancellationToken) -> bool 
     let mut told = false;
     loop {
         let missing = match api.get_opt(name).await {
-            Ok(Some(crd)) if is_established(&crd) => return true,
+            Ok(Some(crd)) if is_established(&crd) => {
+                let lacks = definition::lacks(&crd);
+                if !lacks.is_empty() {
+                    tracing::warn!(
+                        "the installed McpServer definition is older than this operator, and the API server drops {}: \
+                         upgrade it with the chart, or kubectl apply --server-side -f crds/",
+                        lacks.join(", ")
+                    );
+                }
+                return true;
+            }
             Ok(Some(crd)) => format!("{} is not established yet", crd.name_any()),
             Ok(None) => format!("{name} is not installed: kubectl apply -f crds/, or install the chart"),
             Err(error) => chain(&error),

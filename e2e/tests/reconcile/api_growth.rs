@@ -63,15 +63,19 @@ impl Definition {
     }
 
     async fn apply_as_it_is(&self, crd: &Value) -> Result<(), kube::Error> {
-        let api: Api<DynamicObject> =
-            Api::all_with(self.client.clone(), &ApiResource::erase::<CustomResourceDefinition>(&()));
+        let api: Api<DynamicObject> = Api::all_with(
+            self.client.clone(),
+            &ApiResource::erase::<CustomResourceDefinition>(&()),
+        );
         let params = PatchParams::apply("iam-mcp-e2e").force();
         api.patch(&self.name, &params, &Patch::Apply(crd)).await.map(drop)
     }
 
     /// The same, and waits until the API server serves them.
     async fn apply(&self, versions: &[(&str, bool)]) {
-        self.try_apply(versions).await.expect("the API server takes the definition");
+        self.try_apply(versions)
+            .await
+            .expect("the API server takes the definition");
         for (version, _) in versions {
             eventually(SOON, "the version to be served", || async {
                 let listed = self.all(version).list(&ListParams::default()).await;
@@ -87,7 +91,9 @@ impl Definition {
 
     async fn stored(&self) -> Vec<String> {
         let crd = self.crds().get(&self.name).await.unwrap();
-        crd.status.and_then(|status| status.stored_versions).unwrap_or_default()
+        crd.status
+            .and_then(|status| status.stored_versions)
+            .unwrap_or_default()
     }
 
     /// Notes that objects are stored in this version alone.
@@ -128,7 +134,10 @@ impl Definition {
                 api_version: format!("{}/{version}", self.group),
                 kind: "McpServer".to_owned(),
             });
-            match api.replace(&object.name_any(), &PostParams::default(), &object).await {
+            match api
+                .replace(&object.name_any(), &PostParams::default(), &object)
+                .await
+            {
                 Ok(written) => assert_ne!(
                     written.resource_version(),
                     object.resource_version(),
@@ -185,7 +194,13 @@ async fn create(definition: &Definition, namespace: &str, version: &str, name: &
 }
 
 /// Applies a field as a client of `version`, and gives the object as it answers.
-async fn set(definition: &Definition, namespace: &str, version: &str, name: &str, spec: Value) -> DynamicObject {
+async fn set(
+    definition: &Definition,
+    namespace: &str,
+    version: &str,
+    name: &str,
+    spec: Value,
+) -> DynamicObject {
     let api = definition.within(namespace, version);
     let patch = json!({
         "apiVersion": format!("{}/{version}", definition.group),
@@ -193,9 +208,13 @@ async fn set(definition: &Definition, namespace: &str, version: &str, name: &str
         "metadata": {"name": name},
         "spec": spec,
     });
-    api.patch(name, &PatchParams::apply("a-client").force(), &Patch::Apply(patch))
-        .await
-        .unwrap()
+    api.patch(
+        name,
+        &PatchParams::apply("a-client").force(),
+        &Patch::Apply(patch),
+    )
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -204,7 +223,10 @@ async fn a_second_version_comes_is_stored_and_goes_again_and_nothing_is_lost() {
     let place = TestNamespace::create(&client, "growth", &[]).await;
     let namespace = &place.name;
     let definition = Definition::install(&client, namespace).await;
-    let (old, new) = (definition.within(namespace, OLD), definition.within(namespace, NEW));
+    let (old, new) = (
+        definition.within(namespace, OLD),
+        definition.within(namespace, NEW),
+    );
     create(&definition, namespace, OLD, "small", json!({})).await;
     create(&definition, namespace, OLD, "full", full()).await;
     let spec = json!({"podTemplate": {"spec": {"runtimeClassName": "sandboxed"}}, "env": [{"name": "A", "value": ""}]});
@@ -213,10 +235,21 @@ async fn a_second_version_comes_is_stored_and_goes_again_and_nothing_is_lost() {
 
     // 1. The new version is served beside the old one, which is stored still.
     definition.apply(&[(OLD, true), (NEW, false)]).await;
-    assert_eq!(contents(&new).await, before, "what old clients wrote, new ones read");
+    assert_eq!(
+        contents(&new).await,
+        before,
+        "what old clients wrote, new ones read"
+    );
     create(&definition, namespace, NEW, "born-new", full()).await;
     set(&definition, namespace, OLD, "small", json!({"logLevel": "WARN"})).await;
-    let seen = set(&definition, namespace, NEW, "small", json!({"logLevel": "DEBUG", "replicas": 2})).await;
+    let seen = set(
+        &definition,
+        namespace,
+        NEW,
+        "small",
+        json!({"logLevel": "DEBUG", "replicas": 2}),
+    )
+    .await;
     assert_eq!(seen.data["spec"], json!({"logLevel": "DEBUG", "replicas": 2}));
     // The same manager gives a field up in the version in which it did not take it.
     set(&definition, namespace, OLD, "small", json!({"replicas": 3})).await;
@@ -230,7 +263,10 @@ async fn a_second_version_comes_is_stored_and_goes_again_and_nothing_is_lost() {
     // 2. The new one is stored. Objects that are there stay as they are until somebody writes them.
     definition.apply(&[(OLD, false), (NEW, true)]).await;
     assert_eq!(definition.stored().await, [OLD, NEW]);
-    let refused = definition.try_apply(&[(NEW, true)]).await.expect_err("objects may be stored in the old one");
+    let refused = definition
+        .try_apply(&[(NEW, true)])
+        .await
+        .expect_err("objects may be stored in the old one");
     assert!(refused.to_string().contains("storedVersions"), "{refused}");
 
     // 3. All are rewritten, and then the old one may be forgotten. No generation changes, so nobody has anything to do.
@@ -276,18 +312,31 @@ async fn a_field_of_one_version_alone_is_lost_by_a_client_of_the_other() {
     definition.apply(&[(OLD, false), (NEW, true)]).await;
     let crd = definition.crds().get(&definition.name).await.unwrap();
     let mut crd = serde_json::to_value(crd).unwrap();
-    for field in ["managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"] {
+    for field in [
+        "managedFields",
+        "resourceVersion",
+        "uid",
+        "creationTimestamp",
+        "generation",
+    ] {
         crd["metadata"][field] = Value::Null;
     }
     crd["status"] = Value::Null;
     crd["apiVersion"] = json!("apiextensions.k8s.io/v1");
     crd["kind"] = json!("CustomResourceDefinition");
     let versions = crd["spec"]["versions"].as_array_mut().unwrap();
-    let newer = versions.iter_mut().find(|version| version["name"] == NEW).unwrap();
-    newer["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["madeUp"] = json!({"type": "string"});
+    let newer = versions
+        .iter_mut()
+        .find(|version| version["name"] == NEW)
+        .unwrap();
+    newer["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["madeUp"] =
+        json!({"type": "string"});
     definition.apply_as_it_is(&crd).await.unwrap();
 
-    let (old, new) = (definition.within(namespace, OLD), definition.within(namespace, NEW));
+    let (old, new) = (
+        definition.within(namespace, OLD),
+        definition.within(namespace, NEW),
+    );
     eventually(SOON, "the new field to be kept", || async {
         set(&definition, namespace, NEW, "jobs", json!({"madeUp": "value"}))
             .await
@@ -299,7 +348,13 @@ async fn a_field_of_one_version_alone_is_lost_by_a_client_of_the_other() {
     .await;
     // A client that knows the old version reads the object and writes it back.
     let object = old.get("jobs").await.unwrap();
-    old.replace("jobs", &PostParams::default(), &object).await.unwrap();
+    old.replace("jobs", &PostParams::default(), &object)
+        .await
+        .unwrap();
     let now = new.get("jobs").await.unwrap();
-    assert_eq!(now.data["spec"]["madeUp"], Value::Null, "so schemas have to be the same");
+    assert_eq!(
+        now.data["spec"]["madeUp"],
+        Value::Null,
+        "so schemas have to be the same"
+    );
 }

@@ -37,7 +37,13 @@ impl<'a> Candidate<'a> {
 
     async fn start(&self) -> Operator {
         let namespace = self.sandbox.namespace();
-        let lease = ["--leader-elect", "--lease-namespace", namespace, "--identity", self.name];
+        let lease = [
+            "--leader-elect",
+            "--lease-namespace",
+            namespace,
+            "--identity",
+            self.name,
+        ];
         let arguments = [&self.identity.arguments()[..], &lease].concat();
         Operator::start_with(namespace, &arguments).await
     }
@@ -99,7 +105,8 @@ fn every_write_is_in_its_term(writes: &[Write], terms: &[Term]) -> Vec<usize> {
     let mut counts = vec![0; terms.len()];
     for write in writes.iter().filter(|write| write.resource != "leases") {
         let in_term = terms.iter().position(|term| {
-            let in_time = write.received.duration_since(term.renewed) <= jiff::SignedDuration::try_from(LEASE).unwrap();
+            let in_time =
+                write.received.duration_since(term.renewed) <= jiff::SignedDuration::try_from(LEASE).unwrap();
             term.user == write.user
                 && write.received >= term.taken
                 && in_time
@@ -119,7 +126,10 @@ fn every_write_is_in_its_term(writes: &[Write], terms: &[Term]) -> Vec<usize> {
 #[tokio::test]
 async fn exactly_one_acts_at_every_moment() {
     let sandbox = Sandbox::without_operator("hand-over").await;
-    let (a, b) = (Candidate::new(&sandbox, "a").await, Candidate::new(&sandbox, "b").await);
+    let (a, b) = (
+        Candidate::new(&sandbox, "a").await,
+        Candidate::new(&sandbox, "b").await,
+    );
     let mut fleet = Fleet::new(&sandbox, 20, "image:1").await;
     let mut first = a.start().await;
     leads(&first).await;
@@ -169,6 +179,21 @@ async fn exactly_one_acts_at_every_moment() {
     let counts = every_write_is_in_its_term(&writes, &terms);
     println!("{} writes in terms of {counts:?}", writes.len());
     let order: Vec<&String> = terms.iter().map(|term| &term.user).collect();
-    assert_eq!(order, [users[0], users[1], users[0], users[1], users[0]], "{terms:#?}");
-    assert!(counts.iter().all(|count| *count > 0), "somebody led and did nothing: {counts:?}");
+    assert_eq!(
+        order,
+        [users[0], users[1], users[0], users[1], users[0]],
+        "{terms:#?}"
+    );
+    // Whoever stops cleanly gives the Lease up when nothing of his is on its way any more.
+    let given_up = &terms[3];
+    let late = writes.iter().filter(|write| {
+        let in_term = write.user == given_up.user && write.received >= given_up.taken;
+        in_term && write.resource != "leases" && write.answered > given_up.renewed
+    });
+    let late: Vec<String> = late.map(ToString::to_string).collect();
+    assert!(late.is_empty(), "written after the Lease was given up: {late:?}");
+    assert!(
+        counts.iter().all(|count| *count > 0),
+        "somebody led and did nothing: {counts:?}"
+    );
 }

@@ -16,12 +16,20 @@ async fn killed_at_any_step() {
     let sandbox = Sandbox::without_operator("killed").await;
     let namespace = sandbox.namespace();
     // The same name again, as a pod's container has after a restart.
-    let arguments = ["--leader-elect", "--lease-namespace", namespace, "--identity", "pod"];
+    let arguments = [
+        "--leader-elect",
+        "--lease-namespace",
+        namespace,
+        "--identity",
+        "pod",
+    ];
     let mut fleet = Fleet::new(&sandbox, SERVERS, "image:0").await;
     let mut at_work = 0;
     for kill in 0..KILLS {
         if kill > 0 && kill % KILLS_A_CHANGE == 0 {
-            fleet.change_all(&format!("image:{}", kill / KILLS_A_CHANGE)).await;
+            fleet
+                .change_all(&format!("image:{}", kill / KILLS_A_CHANGE))
+                .await;
         }
         // 1 to 61, in an order that looks like none.
         let after = 1 + kill * 37 % 61;
@@ -33,13 +41,23 @@ async fn killed_at_any_step() {
     assert!(at_work > KILLS * 4 / 5, "{at_work}");
 
     let operator = Operator::start_with(namespace, &arguments).await;
-    eventually(Duration::from_mins(1), "all servers to be in order", || fleet.in_order()).await;
+    eventually(Duration::from_mins(1), "all servers to be in order", || {
+        fleet.in_order()
+    })
+    .await;
     let metrics = operator.metrics().await;
     let outcomes = metrics.of("mcp_operator_reconciliations_total");
-    assert!(outcomes.iter().all(|(outcome, _)| outcome.contains("\"ok\"")), "{outcomes:?}");
+    assert!(
+        outcomes.iter().all(|(outcome, _)| outcome.contains("\"ok\"")),
+        "{outcomes:?}"
+    );
 
     let changes = i64::try_from(KILLS / KILLS_A_CHANGE).unwrap();
-    let deployments = sandbox.api::<Deployment>().list(&ListParams::default()).await.unwrap();
+    let deployments = sandbox
+        .api::<Deployment>()
+        .list(&ListParams::default())
+        .await
+        .unwrap();
     for deployment in deployments {
         let generation = deployment.metadata.generation.unwrap_or_default();
         assert!(
@@ -51,13 +69,20 @@ async fn killed_at_any_step() {
     // A child that was made twice was lost in between, and with a Secret the key.
     let mut made = BTreeMap::<String, u32>::new();
     for write in audit::writes_in(namespace) {
-        let of_the_operator = ["deployments", "secrets", "serviceaccounts", "services"].contains(&&*write.resource);
+        let of_the_operator =
+            ["deployments", "secrets", "serviceaccounts", "services"].contains(&&*write.resource);
         if of_the_operator && write.subresource.is_empty() && write.code == 201 && write.name != "default" {
-            *made.entry(format!("{}/{}", write.resource, write.name)).or_default() += 1;
+            *made
+                .entry(format!("{}/{}", write.resource, write.name))
+                .or_default() += 1;
         }
         assert_ne!(write.verb, "delete", "nothing was there to be deleted: {write}");
     }
-    assert_eq!(made.len(), SERVERS * 4, "children that the audit log saw being made");
+    assert_eq!(
+        made.len(),
+        SERVERS * 4,
+        "children that the audit log saw being made"
+    );
     let twice: Vec<_> = made.iter().filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty(), "made more than once: {twice:?}");
     let lease = sandbox.api::<Lease>().get("iam-mcp-operator").await.unwrap();

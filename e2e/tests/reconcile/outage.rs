@@ -63,7 +63,9 @@ async fn thirty_seconds_without_an_api_server() {
     proxy.set(Way::Open);
     in_order(&fleet, AFTERWARDS).await;
     let edited = sandbox.api::<Deployment>().get("s004").await.unwrap();
-    let account = edited.spec.and_then(|spec| spec.template.spec?.service_account_name);
+    let account = edited
+        .spec
+        .and_then(|spec| spec.template.spec?.service_account_name);
     assert_eq!(account.as_deref(), Some("s004"), "the edit was undone");
 }
 
@@ -73,7 +75,13 @@ async fn a_leader_that_hears_nothing_stops_and_the_next_one_makes_up_for_it() {
     let namespace = sandbox.namespace();
     let arguments = [
         &identity.arguments()[..],
-        &["--leader-elect", "--lease-namespace", namespace, "--identity", "pod"],
+        &[
+            "--leader-elect",
+            "--lease-namespace",
+            namespace,
+            "--identity",
+            "pod",
+        ],
     ]
     .concat();
     let mut operator = Operator::start_with(namespace, &arguments).await;
@@ -121,8 +129,14 @@ async fn watches_that_are_cut_again_and_again() {
     in_order(&fleet, AFTERWARDS).await;
     assert!(operator.runs());
     let made = proxy.connections() - before;
-    assert!(made > u64::from(CUTS), "only {made} connections had to be made anew");
-    let errors = operator.metrics().await.sum("mcp_operator_watch_errors_total", &[]);
+    assert!(
+        made > u64::from(CUTS),
+        "only {made} connections had to be made anew"
+    );
+    let errors = operator
+        .metrics()
+        .await
+        .sum("mcp_operator_watch_errors_total", &[]);
     assert!(errors > 0, "no watch noticed");
 }
 
@@ -135,7 +149,13 @@ async fn a_slow_api_server_costs_time_and_nothing_else() {
     let namespace = sandbox.namespace();
     let arguments = [
         &identity.arguments()[..],
-        &["--leader-elect", "--lease-namespace", namespace, "--identity", "pod"],
+        &[
+            "--leader-elect",
+            "--lease-namespace",
+            namespace,
+            "--identity",
+            "pod",
+        ],
     ]
     .concat();
     let mut operator = Operator::start_with(namespace, &arguments).await;

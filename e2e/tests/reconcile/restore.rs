@@ -41,7 +41,11 @@ async fn delete(sandbox: &Sandbox, how: PropagationPolicy) {
     };
     sandbox.api::<McpServer>().delete(NAME, &params).await.unwrap();
     eventually(SOON, "the server to be gone", || async {
-        let found = sandbox.api::<McpServer>().get_opt(NAME).await.map_err(|e| e.to_string())?;
+        let found = sandbox
+            .api::<McpServer>()
+            .get_opt(NAME)
+            .await
+            .map_err(|e| e.to_string())?;
         when(found.is_none(), "it is there")
     })
     .await;
@@ -60,13 +64,20 @@ async fn belong_to(sandbox: &Sandbox, server: &McpServer) -> BTreeMap<&'static s
             })
             .collect();
         let all = owners.len() == 7 && owners.iter().all(|(_, uids)| uids.iter().eq(uid.iter()));
-        if all { Ok(children) } else { Err(format!("{owners:?}")) }
+        if all {
+            Ok(children)
+        } else {
+            Err(format!("{owners:?}"))
+        }
     })
     .await
 }
 
 fn uids(children: &BTreeMap<&'static str, DynamicObject>) -> BTreeMap<&'static str, Option<String>> {
-    children.iter().map(|(kind, child)| (*kind, child.uid())).collect()
+    children
+        .iter()
+        .map(|(kind, child)| (*kind, child.uid()))
+        .collect()
 }
 
 #[tokio::test]
@@ -76,15 +87,23 @@ async fn children_without_an_owner_are_taken_back_as_they_are() {
     let before = sandbox.children(NAME).await;
     delete(&sandbox, PropagationPolicy::Orphan).await;
     sandbox.quiet().await;
-    assert_eq!(uids(&sandbox.children(NAME).await), uids(&before), "nobody touches orphans");
+    assert_eq!(
+        uids(&sandbox.children(NAME).await),
+        uids(&before),
+        "nobody touches orphans"
+    );
 
     let again = sandbox.submit(NAME, full()).await;
     let after = belong_to(&sandbox, &again).await;
     assert_eq!(uids(&after), uids(&before), "none was made anew");
-    assert_eq!(after["Secret"].data["data"], before["Secret"].data["data"], "the keys are the same");
+    assert_eq!(
+        after["Secret"].data["data"], before["Secret"].data["data"],
+        "the keys are the same"
+    );
     // A change of the template would have been a new generation, and with it new pods.
     assert_eq!(
-        after["Deployment"].data["spec"]["template"], before["Deployment"].data["spec"]["template"]
+        after["Deployment"].data["spec"]["template"],
+        before["Deployment"].data["spec"]["template"]
     );
     let note = sandbox.event(NAME, "Adopted", &["Deployment/jobs"]).await;
     assert!(note.contains("that is gone"), "{note}");
@@ -114,7 +133,9 @@ async fn an_orphan_that_another_wrote_is_left_alone() {
     // With all our labels, and no word of whose it was: a person applied a copy of it.
     let mut copy = backed_up(&service);
     copy.metadata.owner_references = None;
-    sandbox.create::<Service>(serde_json::to_value(&copy).unwrap()).await;
+    sandbox
+        .create::<Service>(serde_json::to_value(&copy).unwrap())
+        .await;
     sandbox.submit(NAME, json!({})).await;
     let message = sandbox
         .condition(NAME, ConditionType::Degraded, true, Reason::NameConflict)
@@ -138,12 +159,16 @@ async fn a_backup_comes_to_order_whoever_is_faster() {
     })
     .await;
     let api: Api<McpServer> = sandbox.api();
-    let again = api.create(&PostParams::default(), &server(NAME, full())).await.unwrap();
+    let again = api
+        .create(&PostParams::default(), &server(NAME, full()))
+        .await
+        .unwrap();
     let mut taken_back = 0;
     let mut brought = BTreeMap::new();
     for (kind, resource, name) in children::kinds(NAME) {
         let Some(child) = backup.get(kind) else { continue };
-        let api: Api<DynamicObject> = Api::namespaced_with(sandbox.client.clone(), sandbox.namespace(), &resource);
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(sandbox.client.clone(), sandbox.namespace(), &resource);
         match api.create(&PostParams::default(), &backed_up(child)).await {
             Ok(made) => {
                 brought.insert(kind, made.uid());
@@ -157,7 +182,10 @@ async fn a_backup_comes_to_order_whoever_is_faster() {
     for (kind, uid) in uids(&after) {
         taken_back += usize::from(brought.get(kind) == Some(&uid));
     }
-    println!("{taken_back} of {} that were brought back were kept", brought.len());
+    println!(
+        "{taken_back} of {} that were brought back were kept",
+        brought.len()
+    );
     sandbox
         .condition(NAME, ConditionType::Degraded, false, Reason::AsExpected)
         .await;
@@ -180,7 +208,9 @@ async fn keys_that_a_person_brings_back_are_taken_when_they_are_handed_over() {
     .await;
     let mut copy = backed_up(&keys);
     copy.metadata.owner_references = None;
-    sandbox.create::<Secret>(serde_json::to_value(&copy).unwrap()).await;
+    sandbox
+        .create::<Secret>(serde_json::to_value(&copy).unwrap())
+        .await;
     let again = sandbox.submit(NAME, json!({})).await;
     let message = sandbox
         .condition(NAME, ConditionType::Degraded, true, Reason::NameConflict)
@@ -196,5 +226,8 @@ async fn keys_that_a_person_brings_back_are_taken_when_they_are_handed_over() {
         .condition(NAME, ConditionType::Degraded, false, Reason::AsExpected)
         .await;
     let live = sandbox.children(NAME).await.remove("Secret").unwrap();
-    assert_eq!(live.data["data"], keys.data["data"], "the sessions' key is the old one");
+    assert_eq!(
+        live.data["data"], keys.data["data"],
+        "the sessions' key is the old one"
+    );
 }

@@ -8,7 +8,9 @@ use serde_json::json;
 
 /// A release of the server of this operator's, moved by so many majors and minors.
 fn release(majors: u64, minors: u64) -> String {
-    let mut own = env!("CARGO_PKG_VERSION").split('.').map(|number| number.parse::<u64>().unwrap());
+    let mut own = env!("CARGO_PKG_VERSION")
+        .split('.')
+        .map(|number| number.parse::<u64>().unwrap());
     let (major, minor) = (own.next().unwrap() + majors, own.next().unwrap() + minors);
     format!("registry.example.com/iam-mcp-server:{major}.{minor}.0")
 }
@@ -66,7 +68,11 @@ async fn a_supported_release_is_held_back_without_a_word() {
         .condition(NAME, ConditionType::Progressing, false, Reason::UpdateHeldBack)
         .await;
     eventually(SOON, "nothing to need a person", || async {
-        let server = sandbox.api::<McpServer>().get(NAME).await.map_err(|e| e.to_string())?;
+        let server = sandbox
+            .api::<McpServer>()
+            .get(NAME)
+            .await
+            .map_err(|e| e.to_string())?;
         conditions::condition(&server, ConditionType::Degraded, false, Reason::AsExpected)
     })
     .await;

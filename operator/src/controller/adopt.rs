@@ -45,7 +45,11 @@ pub fn was_ours(live: &Value) -> bool {
         return false;
     }
     let owners = metadata["ownerReferences"].as_array();
-    match owners.into_iter().flatten().find(|owner| owner["controller"] == true) {
+    match owners
+        .into_iter()
+        .flatten()
+        .find(|owner| owner["controller"] == true)
+    {
         Some(owner) => is_mcp_server(owner) && owner["name"] == server,
         None => metadata["managedFields"]
             .as_array()
@@ -56,7 +60,9 @@ pub fn was_ours(live: &Value) -> bool {
 }
 
 fn is_mcp_server(owner: &Value) -> bool {
-    let group = owner["apiVersion"].as_str().and_then(|version| version.split('/').next());
+    let group = owner["apiVersion"]
+        .as_str()
+        .and_then(|version| version.split('/').next());
     owner["kind"] == *McpServer::kind(&()) && group == Some(&*McpServer::group(&()))
 }
 
@@ -86,7 +92,10 @@ pub async fn take_back(
         return Ok(Taken::Foreign);
     }
     still_there(context, owner).await?;
-    let others = live.owner_references().iter().filter(|other| other.controller != Some(true));
+    let others = live
+        .owner_references()
+        .iter()
+        .filter(|other| other.controller != Some(true));
     let owners: Vec<_> = others.chain([&owner.reference]).collect();
     // As it was read: what the garbage collector removes or somebody else takes meanwhile is not touched.
     let patch = json!({"metadata": {
@@ -116,7 +125,9 @@ async fn still_there(context: &Context, owner: &Owner) -> Result<(), Error> {
         .list_metadata(&params)
         .await
         .map_err(Error::api(format!("look for McpServer/{}", owner.name)))?;
-    let is_there = found.iter().any(|server| server.metadata.uid.as_ref() == Some(&owner.uid));
+    let is_there = found
+        .iter()
+        .any(|server| server.metadata.uid.as_ref() == Some(&owner.uid));
     if is_there { Ok(()) } else { Err(Error::Superseded) }
 }
 
@@ -133,7 +144,8 @@ mod tests {
     }
 
     fn owned_by(mut child: Value, api_version: &str, kind: &str, name: &str) -> Value {
-        let owner = json!({"apiVersion": api_version, "kind": kind, "name": name, "uid": "old", "controller": true});
+        let owner =
+            json!({"apiVersion": api_version, "kind": kind, "name": name, "uid": "old", "controller": true});
         child["metadata"]["ownerReferences"] = json!([owner]);
         child
     }
@@ -156,7 +168,8 @@ mod tests {
     fn what_nobody_owns_is_ours_if_we_wrote_it() {
         assert!(was_ours(&child("Service", "jobs")));
         let mut by_hand = child("Service", "jobs");
-        by_hand["metadata"]["managedFields"] = json!([{"manager": "kubectl", "operation": "Apply", "fieldsV1": {}}]);
+        by_hand["metadata"]["managedFields"] =
+            json!([{"manager": "kubectl", "operation": "Apply", "fieldsV1": {}}]);
         assert!(!was_ours(&by_hand), "a copy of our manifest is not ours");
         let mut unmarked = child("Service", "jobs");
         unmarked["metadata"]["labels"] = json!({});
@@ -172,10 +185,18 @@ mod tests {
             ("iam-mcp.dev.example.com/v1", "McpServer", "jobs"),
             ("apps/v1", "Deployment", "jobs"),
         ] {
-            assert!(!was_ours(&owned_by(service.clone(), version, kind, name)), "{version} {kind} {name}");
+            assert!(
+                !was_ours(&owned_by(service.clone(), version, kind, name)),
+                "{version} {kind} {name}"
+            );
         }
         let secret = child("Secret", "jobs");
-        assert!(!was_ours(&owned_by(secret, "iam-mcp.dev/v1alpha1", "McpServer", "jobs")));
+        assert!(!was_ours(&owned_by(
+            secret,
+            "iam-mcp.dev/v1alpha1",
+            "McpServer",
+            "jobs"
+        )));
     }
 
     #[test]

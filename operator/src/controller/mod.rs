@@ -223,7 +223,8 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
     let missing = apis::missing(&report.missing);
     let notice = build::ingress_notice(&validated);
     let image = report.workload.as_ref().and_then(|pods| pods.image.as_deref());
-    let skew = skew::Release::own().and_then(|own| skew::notice(server, image, previous.server.as_ref(), own));
+    let skew =
+        skew::Release::own().and_then(|own| skew::notice(server, image, previous.server.as_ref(), own));
     let trouble = report
         .blocked
         .first()

@@ -163,7 +163,16 @@ mod tests {
 
     #[test]
     fn what_is_no_release_says_nothing() {
-        for text in ["latest", "1", "1.2", "1.2.x", "", "dev-1.2.3", "1.2.3.4", "+1.2.3"] {
+        for text in [
+            "latest",
+            "1",
+            "1.2",
+            "1.2.x",
+            "",
+            "dev-1.2.3",
+            "1.2.3.4",
+            "+1.2.3",
+        ] {
             assert_eq!(Release::parse(text), None, "{text}");
         }
     }
@@ -182,7 +191,10 @@ mod tests {
             notice(server, Some(image), said, operator).map(|blocked| blocked.message)
         };
         let old = told(&server(None), "a/server:1.2.0", None).expect("too old");
-        assert!(old.contains("1.2.0") && old.contains("1.3 to 1.6") && old.contains("--roll-default-image"), "{old}");
+        assert!(
+            old.contains("1.2.0") && old.contains("1.3 to 1.6") && old.contains("--roll-default-image"),
+            "{old}"
+        );
         let new = told(&server(None), "a/server:1.7.0", None).expect("too new");
         assert!(new.contains("upgrade the operator"), "{new}");
         assert_eq!(told(&server(None), "a/server:1.4.0", None), None);
