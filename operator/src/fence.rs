@@ -41,6 +41,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 const KEEPALIVE_TRIES: u32 = 3;
+/// What is sent and not acknowledged for so long ends the connection; Linux would go on for a quarter of an hour.
+#[cfg(target_os = "linux")]
+const UNHEARD: Duration = Duration::from_secs(30);
 
 /// Until when this process may write.
 #[derive(Clone, Debug)]
@@ -99,6 +102,8 @@ pub fn client(config: Config, fence: &Fence) -> kube::Result<Client> {
     tcp.set_keepalive(Some(KEEPALIVE));
     tcp.set_keepalive_interval(Some(KEEPALIVE_EVERY));
     tcp.set_keepalive_retries(Some(KEEPALIVE_TRIES));
+    #[cfg(target_os = "linux")]
+    tcp.set_tcp_user_timeout(Some(UNHEARD));
     let fenced = FencedConnector {
         tcp,
         fence: fence.clone(),

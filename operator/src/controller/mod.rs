@@ -25,6 +25,7 @@ pub mod quantity;
 pub mod replicas;
 pub mod roll;
 pub mod rotation;
+mod send;
 pub mod servers;
 pub mod skew;
 pub mod status;
