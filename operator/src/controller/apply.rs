@@ -8,7 +8,6 @@ use kube::{
     Resource as _, ResourceExt,
     api::{DeleteParams, Preconditions},
 };
-use serde_json::Value;
 
 use super::{
     adopt::{self, Taken},
