@@ -187,6 +187,8 @@ pub enum Reason {
     IngressEndsStreams,
     /// What the controller of the Ingress' class does to long streams is not known.
     IngressClassUnknown,
+    /// The pods run a release of the server that this operator does not support.
+    ReleaseUnsupported,
     /// Calls of the API server keep failing.
     ReconcileFailed,
     /// The resource says that nothing may be changed.
@@ -211,7 +213,10 @@ impl Reason {
     pub const fn leaves_ready(self) -> bool {
         matches!(
             self,
-            Self::ApiNotInstalled | Self::IngressEndsStreams | Self::IngressClassUnknown
+            Self::ApiNotInstalled
+                | Self::IngressEndsStreams
+                | Self::IngressClassUnknown
+                | Self::ReleaseUnsupported
         )
     }
 
@@ -235,6 +240,7 @@ impl Reason {
             Self::ApiNotInstalled => "ApiNotInstalled",
             Self::IngressEndsStreams => "IngressEndsStreams",
             Self::IngressClassUnknown => "IngressClassUnknown",
+            Self::ReleaseUnsupported => "ReleaseUnsupported",
             Self::ReconcileFailed => "ReconcileFailed",
             Self::Paused => "Paused",
             Self::AsExpected => "AsExpected",

@@ -9,6 +9,7 @@
     reason = "a test stops at a surprise"
 )]
 
+pub mod api_proxy;
 pub mod audit;
 pub mod children;
 pub mod cluster;
@@ -16,7 +17,9 @@ pub mod collector;
 pub mod conditions;
 pub mod fake_mcp;
 pub mod fake_pods;
+pub mod fleet;
 pub mod helm;
+pub mod identity;
 pub mod kubectl;
 pub mod mcp;
 pub mod metrics;

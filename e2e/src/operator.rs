@@ -64,7 +64,9 @@ impl Operator {
         panic!("no free port in {TRIES} tries");
     }
 
-    fn spawn(namespace: &str, more: &[&str], environment: &[(&str, &str)]) -> Self {
+    /// As [`Operator::start_in`], without waiting for anything.
+    #[must_use]
+    pub fn spawn(namespace: &str, more: &[&str], environment: &[(&str, &str)]) -> Self {
         let port = free_port();
         let log = std::env::temp_dir().join(format!(
             "iam-mcp-e2e-{}-{namespace}-{port}.log",
@@ -144,6 +146,36 @@ impl Operator {
             .status()
             .expect("kill is in PATH");
         assert!(status.success(), "kill -s {signal} {pid} failed");
+    }
+
+    /// Whether the process is there.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Kills it as soon as it has sent so many writes, or has nothing left to do after `passes` looks at servers. Gives
+    /// the number of writes.
+    pub async fn killed_after(&mut self, writes: u64, passes: u64) -> u64 {
+        const PAUSE: Duration = Duration::from_millis(2);
+        let start = Instant::now();
+        let sent = loop {
+            assert!(self.runs(), "the operator ended by itself:\n{}", self.log());
+            assert!(start.elapsed() < START, "it has nothing done:\n{}", self.log());
+            // At its start nobody answers yet.
+            if let Some((200, text)) = self.get("/metrics").await {
+                let metrics = Metrics::parse(&text);
+                let sent = metrics.sum("mcp_operator_api_writes_total", &[]);
+                let made = metrics.sum("mcp_operator_reconciliations_total", &[]);
+                let busy = metrics.sum("mcp_operator_reconciles_in_flight", &[]);
+                if sent >= writes || (made >= passes && busy == 0) {
+                    break sent;
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
+        self.signal("KILL");
+        self.ended(START).await;
+        sent
     }
 
     /// Waits for its end.

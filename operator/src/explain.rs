@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::{
     OPERATOR,
-    api_requests::ApiRequests,
     cli::ExplainArgs,
     connect::connect,
     controller::{
+        adopt::was_ours,
         apply::{Owner, TemplateOf},
         build,
         cache::controller_uid,
@@ -40,6 +40,8 @@ pub enum Action {
     Update,
     /// It would be deleted, since it is no longer asked for.
     Delete,
+    /// It was the child of a server of this name that is gone, and would be taken back.
+    Adopt,
     /// It belongs to somebody else and is left alone.
     Blocked,
 }
@@ -77,7 +79,7 @@ pub struct Step {
 /// # Errors
 /// When the cluster cannot be read, or has no such server, or its spec is invalid.
 pub async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
-    let (client, default_namespace) = connect(args.kubeconfig.as_deref(), &ApiRequests::default()).await?;
+    let (client, default_namespace) = connect(args.kubeconfig.as_deref()).await?;
     let namespace = args.namespace.clone().unwrap_or(default_namespace);
     let server: McpServer = Api::namespaced(client.clone(), &namespace)
         .get_opt(&args.name)
@@ -178,7 +180,15 @@ async fn keys(client: &Client, owner: &Owner) -> anyhow::Result<Step> {
         Some(live) if controller_uid(&live.metadata).as_deref() == Some(owner.uid.as_str()) => {
             Action::Nothing
         }
-        Some(_) => Action::Blocked,
+        Some(live) => {
+            let mut live = serde_json::to_value(live)?;
+            live["kind"] = "Secret".into();
+            if was_ours(&live) {
+                Action::Adopt
+            } else {
+                Action::Blocked
+            }
+        }
     };
     Ok(Step {
         child: format!("Secret/{name}"),
@@ -223,7 +233,14 @@ fn step(
         (None, Some(live)) if is_ours == Some(true) => (Action::Delete, live.name_any(), Vec::new()),
         (None, _) => return Ok(None),
         (Some(child), None) => (Action::Create, child.name.clone(), Vec::new()),
-        (Some(child), Some(_)) if is_ours == Some(false) => (Action::Blocked, child.name.clone(), Vec::new()),
+        (Some(child), Some(live)) if is_ours == Some(false) => {
+            let live = serde_json::to_value(live)?;
+            if was_ours(&live) {
+                (Action::Adopt, child.name.clone(), changes(child, &live))
+            } else {
+                (Action::Blocked, child.name.clone(), Vec::new())
+            }
+        }
         (Some(child), Some(live)) => {
             let live = serde_json::to_value(live)?;
             let differences = changes(child, &live);
@@ -261,6 +278,7 @@ const fn why(action: Action) -> Option<&'static str> {
         Action::Nothing | Action::Update => None,
         Action::Create => Some("it is missing"),
         Action::Delete => Some("it is no longer asked for"),
+        Action::Adopt => Some("it belonged to a McpServer of this name that is gone"),
         Action::Blocked => Some("it belongs to somebody else; delete or rename it, or rename the McpServer"),
     }
 }
@@ -280,6 +298,7 @@ pub fn table(steps: &[Step]) -> String {
             Action::Create => "would be made",
             Action::Update => "would be changed",
             Action::Delete => "would be deleted",
+            Action::Adopt => "would be taken back",
             Action::Blocked => "is left alone",
         };
         let why = step.why.map(|why| format!(": {why}")).unwrap_or_default();

@@ -16,7 +16,7 @@ use kube::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{OPERATOR, controller::watch::chain};
+use crate::{OPERATOR, controller::watch::chain, fence::Fence};
 
 /// How long a Lease holds without renewal.
 pub const LEASE_DURATION: Duration = Duration::from_secs(10);
@@ -24,6 +24,8 @@ pub const LEASE_DURATION: Duration = Duration::from_secs(10);
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(7);
 /// Pause between tries.
 pub const RETRY_PERIOD: Duration = Duration::from_secs(2);
+/// Pause before the next try when somebody else wrote the Lease in the moment between our look and our write.
+const RACED: Duration = Duration::from_millis(50);
 
 /// What to do about a Lease.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,6 +50,17 @@ pub fn decide(holder: Option<&str>, me: &str, unchanged: Duration, lease: Durati
     }
 }
 
+/// What one try to take or renew the Lease came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Attempt {
+    /// It is ours.
+    Ours,
+    /// Somebody else has it.
+    Theirs,
+    /// Somebody wrote to it meanwhile: perhaps to take it, perhaps only an annotation. The next look tells.
+    Raced,
+}
+
 /// One candidate for the Lease.
 pub struct Elector {
     api: Api<Lease>,
@@ -56,12 +69,19 @@ pub struct Elector {
     me: String,
     /// The Lease's resourceVersion as last seen, and when it became that.
     seen: Option<(String, Instant)>,
+    /// The Lease as we wrote it last: the next renewal needs no look.
+    written: Option<Lease>,
+    /// When the request was begun that took or renewed it last: the API server may have written it right then.
+    renewed: Option<Instant>,
+    /// Shuts when the term ends.
+    fence: Fence,
 }
 
 impl Elector {
-    /// A candidate named `me` for the Lease of the operators of `class` in `namespace`.
+    /// A candidate named `me` for the Lease of the operators of `class` in `namespace`. From its first term on, `fence` is
+    /// open as long as that may last.
     #[must_use]
-    pub fn new(client: Client, class: Option<&str>, namespace: &str, me: &str) -> Self {
+    pub fn new(client: Client, class: Option<&str>, namespace: &str, me: &str, fence: Fence) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             lease: match class {
@@ -71,6 +91,9 @@ impl Elector {
             namespace: namespace.to_owned(),
             me: me.to_owned(),
             seen: None,
+            written: None,
+            renewed: None,
+            fence,
         }
     }
 
@@ -86,8 +109,8 @@ impl Elector {
             .boxed();
         loop {
             match self.attempt().await {
-                Ok(true) => return true,
-                Ok(false) if !told => {
+                Ok(Attempt::Ours) => return true,
+                Ok(Attempt::Theirs) if !told => {
                     told = true;
                     tracing::info!(
                         lease = self.lease,
@@ -95,7 +118,7 @@ impl Elector {
                         "another operator leads; standing by"
                     );
                 }
-                Ok(false) => {}
+                Ok(Attempt::Theirs | Attempt::Raced) => {}
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "cannot read or write the Lease; trying again");
                 }
@@ -110,27 +133,36 @@ impl Elector {
 
     /// Renews until `stop` (then `true`), or until the Lease is lost (then `false`).
     pub async fn hold(&mut self, stop: &CancellationToken) -> bool {
-        let mut renewed = Instant::now();
+        let mut pause = RETRY_PERIOD;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return true,
-                () = tokio::time::sleep(RETRY_PERIOD) => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
             let started = Instant::now();
-            match tokio::time::timeout(left, self.attempt()).await {
-                // From the start of the request: the API server may have written it right then.
-                Ok(Ok(true)) => renewed = started,
-                Ok(Ok(false)) => return false,
+            let mut every = RETRY_PERIOD;
+            match tokio::time::timeout(self.left(), self.attempt()).await {
+                Ok(Ok(Attempt::Ours)) => {}
+                Ok(Ok(Attempt::Theirs)) => return false,
+                Ok(Ok(Attempt::Raced)) => every = RACED,
                 Ok(Err(error)) => {
                     tracing::warn!(error = %chain(&error), "cannot renew the Lease; trying again");
                 }
                 Err(_) => tracing::warn!("the API server did not answer a renewal of the Lease"),
             }
-            if renewed.elapsed() >= RENEW_DEADLINE {
+            if self.left().is_zero() {
                 return false;
             }
+            // From start to start: behind a slow API server the next try begins at once.
+            pause = every.saturating_sub(started.elapsed());
         }
+    }
+
+    /// How much of the term is left.
+    fn left(&self) -> Duration {
+        self.renewed.map_or(Duration::ZERO, |renewed| {
+            RENEW_DEADLINE.saturating_sub(renewed.elapsed())
+        })
     }
 
     /// Gives the Lease up, so that another operator can start at once.
@@ -159,9 +191,28 @@ impl Elector {
         }
     }
 
-    /// One try to take or renew the Lease; says whether it is ours now.
-    async fn attempt(&mut self) -> Result<bool, kube::Error> {
+    /// One try to take or renew the Lease.
+    async fn attempt(&mut self) -> Result<Attempt, kube::Error> {
+        let started = Instant::now();
+        let attempt = self.write().await?;
+        if attempt == Attempt::Ours {
+            self.renewed = Some(started);
+            self.fence.shut_at(started + RENEW_DEADLINE);
+        }
+        Ok(attempt)
+    }
+
+    async fn write(&mut self) -> Result<Attempt, kube::Error> {
         let now = MicroTime(jiff::Timestamp::now());
+        // A renewal: most likely it is as we left it. If not, it is looked at.
+        if let Some(mut lease) = self.written.take() {
+            lease.spec.get_or_insert_default().renew_time = Some(now.clone());
+            let params = PostParams::default();
+            let answer = self.api.replace(&self.lease, &params, &lease).await;
+            if self.take_in(answer)? == Attempt::Ours {
+                return Ok(Attempt::Ours);
+            }
+        }
         let Some(mut lease) = self.api.get_opt(&self.lease).await? else {
             let lease = Lease {
                 metadata: ObjectMeta {
@@ -178,7 +229,8 @@ impl Elector {
                     ..LeaseSpec::default()
                 }),
             };
-            return written(self.api.create(&PostParams::default(), &lease).await);
+            let answer = self.api.create(&PostParams::default(), &lease).await;
+            return self.take_in(answer);
         };
         let version = lease.metadata.resource_version.clone().unwrap_or_default();
         let since = match &self.seen {
@@ -195,7 +247,7 @@ impl Elector {
             since.elapsed(),
             Duration::from_secs(asked),
         ) {
-            Decision::Wait => return Ok(false),
+            Decision::Wait => return Ok(Attempt::Theirs),
             Decision::Renew => {}
             Decision::Acquire => {
                 spec.acquire_time = Some(now.clone());
@@ -206,11 +258,21 @@ impl Elector {
         spec.lease_duration_seconds = Some(seconds(LEASE_DURATION));
         spec.renew_time = Some(now);
         // The resourceVersion that was read goes along: of two writers one gets a conflict.
-        written(
-            self.api
-                .replace(&self.lease, &PostParams::default(), &lease)
-                .await,
-        )
+        let params = PostParams::default();
+        let answer = self.api.replace(&self.lease, &params, &lease).await;
+        self.take_in(answer)
+    }
+
+    /// Takes in the answer to a write of ours.
+    fn take_in(&mut self, answer: Result<Lease, kube::Error>) -> Result<Attempt, kube::Error> {
+        match answer {
+            Ok(lease) => {
+                self.written = Some(lease);
+                Ok(Attempt::Ours)
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Attempt::Raced),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -219,15 +281,6 @@ fn is_free(lease: Option<&Lease>) -> bool {
     lease
         .and_then(|lease| lease.spec.as_ref()?.holder_identity.as_deref())
         .is_none_or(str::is_empty)
-}
-
-/// A conflict is somebody else's success.
-fn written(result: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
-    match result {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 fn seconds(duration: Duration) -> i32 {

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::RunArgs,
-    connect::connect,
+    connect,
     controller::{
         self,
         context::{Context, jitter},
@@ -33,6 +33,8 @@ use crate::{
         validate::Defaults,
         watch::chain,
     },
+    definition,
+    fence::{self, Fence},
     leader::Elector,
     metrics::Metrics,
 };
@@ -145,7 +147,12 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
     )
     .await?;
 
-    let client = connect(kubeconfig.as_deref(), &metrics.api_requests).await?.0;
+    let fence = Fence::default();
+    let client = fence::client(
+        connect::config(kubeconfig.as_deref()).await?,
+        &fence,
+        &metrics.api_requests,
+    )?;
     let soft = shutdown.soft();
     if !wait_for_definition(&client, &soft).await {
         return Ok(ExitCode::SUCCESS);
@@ -169,7 +176,7 @@ async fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
         // A standby is ready: it can take over at any moment.
         health.set_ready(true);
         lead(
-            Elector::new(client, class.as_deref(), &lease_namespace, &identity),
+            Elector::new(client, class.as_deref(), &lease_namespace, &identity, fence),
             context,
             &namespaces,
             &metrics,
@@ -266,7 +273,17 @@ async fn wait_for_definition(client: &Client, stop: &CancellationToken) -> bool 
     let mut told = false;
     loop {
         let missing = match api.get_opt(name).await {
-            Ok(Some(crd)) if is_established(&crd) => return true,
+            Ok(Some(crd)) if is_established(&crd) => {
+                let lacks = definition::lacks(&crd);
+                if !lacks.is_empty() {
+                    tracing::warn!(
+                        "the installed McpServer definition is older than this operator, and the API server drops {}: \
+                         upgrade it with the chart, or kubectl apply --server-side -f crds/",
+                        lacks.join(", ")
+                    );
+                }
+                return true;
+            }
             Ok(Some(crd)) => format!("{} is not established yet", crd.name_any()),
             Ok(None) => format!("{name} is not installed: kubectl apply -f crds/, or install the chart"),
             Err(error) => chain(&error),

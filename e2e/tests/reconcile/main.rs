@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod api_growth;
 mod api_more;
 mod api_network;
 mod api_pods;
@@ -24,13 +25,16 @@ mod drift;
 mod drift_service;
 mod explain;
 mod gate;
+mod hand_over;
 mod health;
+mod killed;
 mod leader;
 mod lowest;
 mod namespaces;
 mod network;
 mod noop;
 mod optional_apis;
+mod outage;
 mod paused;
 mod pods;
 mod policies;
@@ -38,12 +42,15 @@ mod process;
 mod prune;
 mod render;
 mod replicas;
+mod restore;
 mod rotation;
 mod scaling;
 mod secret;
 mod session_affinity;
 mod session_key;
 mod sessions;
+mod skew;
+mod storms;
 mod traces;
 mod upgrade;
 

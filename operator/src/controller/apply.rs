@@ -6,11 +6,11 @@ use iam_mcp_crds::{McpServer, McpServerStatus, Reason, TemplateRecord};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Resource as _, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, Preconditions},
 };
-use serde_json::{Value, json};
 
 use super::{
+    adopt::{self, Taken},
     apis::Served,
     cache::{ChildRef, Observed, Workload, controller_uid},
     context::Context,
@@ -18,12 +18,11 @@ use super::{
     error::{Blocked, Error},
     keys,
     kinds::{Child, ChildKind},
-    live::LiveChild,
     memory::Applied,
     owned, replicas,
+    send::{Created, create, send},
     template::{self, Fate},
 };
-use crate::OPERATOR;
 
 /// The server whose children are applied.
 pub struct Owner {
@@ -90,6 +89,8 @@ pub struct Report {
     pub created: Vec<String>,
     /// Children that were changed because the resource had changed.
     pub updated: Vec<String>,
+    /// Children of a server of this name that is gone, which were taken back.
+    pub adopted: Vec<String>,
     /// Children that somebody had changed or deleted.
     pub repaired: Vec<Repair>,
     /// Children that were deleted because they are no longer wanted.
@@ -114,6 +115,7 @@ enum Change {
     None,
     Created,
     Updated,
+    Adopted,
     Repaired(Repair),
     Blocked(Blocked),
 }
@@ -147,6 +149,7 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child], apis: S
             context.metrics.write("Secret", "create");
             report.created.push(format!("Secret/{keys_name}"));
         }
+        Ok(keys::Outcome::Adopted) => report.adopted.push(format!("Secret/{keys_name}")),
         Ok(keys::Outcome::Blocked(blocked)) => report.blocked.push(blocked),
         Err(error) => report.failed = Some(error),
     }
@@ -161,6 +164,7 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child], apis: S
                 Ok(Change::None) => {}
                 Ok(Change::Created) => report.created.push(child.title()),
                 Ok(Change::Updated) => report.updated.push(child.title()),
+                Ok(Change::Adopted) => report.adopted.push(child.title()),
                 Ok(Change::Repaired(what)) => {
                     context.metrics.drift_repaired(child.kind.as_str());
                     report.repaired.push(what);
@@ -266,21 +270,6 @@ fn applied_template(
     })
 }
 
-/// What is sent for `child`: its manifest, with the live pod template if that is held.
-async fn manifest(context: &Context, owner: &Owner, child: &Child) -> Result<Value, Error> {
-    let mut manifest = child.manifest.clone();
-    if child.holds_template {
-        let live = context
-            .child_api(child.kind, &owner.namespace)
-            .get(&child.name)
-            .await
-            .map_err(Error::api(format!("read {}", child.title())))?;
-        let fields = owned::owned_fields(&serde_json::to_value(live)?, OPERATOR).unwrap_or_default();
-        manifest["spec"]["template"] = fields["spec"]["template"].clone();
-    }
-    Ok(manifest)
-}
-
 async fn ensure_keys(context: &Context, owner: &Owner, children: &[Child]) -> Result<keys::Outcome, Error> {
     keys::ensure(context, owner, || {
         let labels = children.first().map(|c| c.manifest["metadata"]["labels"].clone());
@@ -290,12 +279,25 @@ async fn ensure_keys(context: &Context, owner: &Owner, children: &[Child]) -> Re
 }
 
 async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Change, Error> {
-    let known = context.children.get(&owner.child(child.kind));
+    let mut known = context.children.get(&owner.child(child.kind));
     let last = context.memory.get(&owner.uid, child.kind);
+    let mut adopted = false;
+    if let Some(seen) = known.as_ref().filter(|known| !known.is_owned_by(&owner.uid)) {
+        let taken = if seen.was_ours {
+            take_back(context, owner, child).await?
+        } else {
+            Taken::Foreign
+        };
+        known = match taken {
+            Taken::Ours(live) => {
+                adopted = true;
+                Some(Observed::new(&serde_json::to_value(live)?))
+            }
+            Taken::Gone => None,
+            Taken::Foreign => return Ok(Change::Blocked(name_conflict(child))),
+        };
+    }
     if let Some(known) = &known {
-        if !known.is_owned_by(&owner.uid) {
-            return Ok(Change::Blocked(name_conflict(child)));
-        }
         let settled = known.digest.is_some()
             && (known.digest == Some(child.digest)
                 || last.is_some_and(|l| l.desired == child.digest && l.answered == known.digest));
@@ -305,7 +307,7 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
                 answered: known.digest,
             };
             context.memory.set(&owner.uid, child.kind, applied);
-            return Ok(Change::None);
+            return Ok(if adopted { Change::Adopted } else { Change::None });
         }
     }
     // The same was applied before, so it is the cluster that changed, not the resource.
@@ -330,11 +332,21 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
             Created::Exists => live = read().await?,
         }
     }
-    if let Some(live) = &live
-        && controller_uid(live.meta()).as_deref() != Some(owner.uid.as_str())
+    if let Some(found) = &live
+        && controller_uid(found.meta()).as_deref() != Some(owner.uid.as_str())
     {
-        context.memory.set_in_the_way(&owner.uid, child.kind, true);
-        return Ok(Change::Blocked(name_conflict(child)));
+        match take_back(context, owner, child).await? {
+            Taken::Ours(ours) => {
+                adopted = true;
+                live = Some(*ours);
+            }
+            // The watch is yet to tell, and wakes us then.
+            Taken::Gone => return Ok(Change::None),
+            Taken::Foreign => {
+                context.memory.set_in_the_way(&owner.uid, child.kind, true);
+                return Ok(Change::Blocked(name_conflict(child)));
+            }
+        }
     }
     if was_in_the_way {
         context.memory.set_in_the_way(&owner.uid, child.kind, false);
@@ -362,6 +374,9 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
         .is_some_and(|k| k.resource_version == observed.resource_version);
     context.memory.set(&owner.uid, child.kind, applied);
     context.children.insert(owner.child(child.kind), observed);
+    if adopted {
+        return Ok(Change::Adopted);
+    }
     Ok(match (known.is_some() || live.is_some(), drifted) {
         (true, _) if untouched => Change::None,
         (false, false) => Change::Created,
@@ -376,99 +391,9 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
     })
 }
 
-/// What came of making a child that is not known to be there.
-enum Created {
-    Made(Box<LiveChild>),
-    /// Somebody else made one of that name, or we did and the watch has not shown it yet.
-    Exists,
-    Refused(Blocked),
-}
-
-/// Makes one child, if there is nothing of its name. That needs no look before: an apply that names a resourceVersion is
-/// taken for an object that does not exist, and refused for one that has another.
-async fn create(context: &Context, owner: &Owner, child: &Child) -> Result<Created, Error> {
-    /// No object has it: it is that of an empty store.
-    const NO_VERSION: &str = "1";
-    let api = context.live_api(child.kind, &owner.namespace);
-    let mut manifest = child.manifest.clone();
-    manifest["metadata"]["resourceVersion"] = json!(NO_VERSION);
-    context.metrics.write(child.kind.as_str(), "apply");
-    let params = PatchParams::apply(OPERATOR).force();
-    let answer = api.patch(&child.name, &params, &Patch::Apply(&manifest)).await;
-    if let Some(message) = refused(&answer) {
-        return Ok(Created::Refused(rejected(child, &message)));
-    }
-    match answer {
-        Ok(made) => Ok(Created::Made(Box::new(made))),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Created::Exists),
-        Err(error) => Err(Error::api(format!("make {}", child.title()))(error)),
-    }
-}
-
-/// Applies one child, whose live object has `version`; the inner error is a refusal that only a person can end.
-async fn send(
-    context: &Context,
-    owner: &Owner,
-    child: &Child,
-    version: Option<String>,
-) -> Result<Result<Box<LiveChild>, Blocked>, Error> {
-    let api = context.live_api(child.kind, &owner.namespace);
-    let params = PatchParams::apply(OPERATOR).force();
-    let manifest = manifest(context, owner, child).await?;
-    let patch = Patch::Apply(&manifest);
-    context.metrics.write(child.kind.as_str(), "apply");
-    let mut answer = api.patch(&child.name, &params, &patch).await;
-    if refused(&answer).is_some()
-        && version.is_some()
-        && let Some((verb, spec)) = overwrite(child)
-    {
-        let merge = json!({"metadata": {"resourceVersion": version}, "spec": spec});
-        let as_us = PatchParams {
-            field_manager: Some(OPERATOR.to_owned()),
-            ..PatchParams::default()
-        };
-        context.metrics.write(child.kind.as_str(), verb);
-        api.patch(&child.name, &as_us, &Patch::Merge(&merge))
-            .await
-            .map_err(Error::api(format!("overwrite {}", child.title())))?;
-        answer = api.patch(&child.name, &params, &patch).await;
-    }
-    if let Some(message) = refused(&answer) {
-        return Ok(Err(rejected(child, &message)));
-    }
-    answer
-        .map(|answer| Ok(Box::new(answer)))
-        .map_err(Error::api(format!("apply {}", child.title())))
-}
-
-/// What an edit can put beside our fields so that the API server refuses the two together: what to put in
-/// its place before applying again, and the verb that it is counted as.
-fn overwrite(child: &Child) -> Option<(&'static str, Value)> {
-    let ours = &child.manifest["spec"];
-    match child.kind {
-        // A list keyed by port: an edited port stands beside ours under the same name.
-        ChildKind::Service => Some(("replace_ports", json!({"ports": ours["ports"]}))),
-        // A budget may have a least or a most, not both.
-        ChildKind::PodDisruptionBudget => Some((
-            "replace_budget",
-            json!({"minAvailable": null, "maxUnavailable": ours["maxUnavailable"]}),
-        )),
-        _ => None,
-    }
-}
-
-fn refused<T>(answer: &Result<T, kube::Error>) -> Option<String> {
-    match answer {
-        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 422) => Some(status.message.clone()),
-        _ => None,
-    }
-}
-
-fn rejected(child: &Child, message: &str) -> Blocked {
-    Blocked {
-        reason: Reason::ChildRejected,
-        message: format!("the API server refuses {}: {message}", child.title()),
-    }
+async fn take_back(context: &Context, owner: &Owner, child: &Child) -> Result<Taken, Error> {
+    let api = context.child_api(child.kind, &owner.namespace);
+    adopt::take_back(context, owner, &api, child.kind.as_str(), &child.name).await
 }
 
 fn name_conflict(child: &Child) -> Blocked {

@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use serde_json::Value;
 
 use super::{
+    adopt,
     kinds::ChildKind,
     owned::{Digest, owned_parts, owns},
     uid::Uid,
@@ -33,6 +34,8 @@ pub struct Observed {
     pub resource_version: Box<str>,
     /// The uid of the controller that owns it.
     pub owner_uid: Option<Uid>,
+    /// Whether it was a child of a server of its name, and may be taken back if that is gone; see [`adopt`].
+    pub was_ours: bool,
     /// Digest of the fields that this operator applied; `None` when it applied none.
     pub digest: Option<Digest>,
     /// Digest of the pod template, as far as this operator applied it, of a Deployment.
@@ -86,6 +89,7 @@ impl Observed {
             uid,
             resource_version: _,
             owner_uid,
+            was_ours,
             digest,
             // Part of the digest.
             template: _,
@@ -94,6 +98,7 @@ impl Observed {
         } = self;
         *uid == other.uid
             && *owner_uid == other.owner_uid
+            && *was_ours == other.was_ours
             && *digest == other.digest
             && *owns_replicas == other.owns_replicas
             && *workload == other.workload
@@ -113,6 +118,7 @@ impl Observed {
             uid: metadata["uid"].as_str().unwrap_or_default().into(),
             resource_version: text(&metadata["resourceVersion"]),
             owner_uid: controller.and_then(|o| o["uid"].as_str()).map(Uid::from),
+            was_ours: adopt::was_ours(live),
             digest: parts.map(|parts| parts.whole()),
             template: parts.and_then(|parts| parts.template),
             owns_replicas: owns(live, OPERATOR, &["f:spec", "f:replicas"]),
@@ -309,6 +315,7 @@ mod tests {
             uid: uid.into(),
             resource_version: version.into(),
             owner_uid: None,
+            was_ours: false,
             digest: None,
             template: None,
             owns_replicas: false,

@@ -23,6 +23,9 @@ pub enum Error {
     /// No randomness for a new key.
     #[error("the system gives no random bytes for a new key")]
     Random,
+    /// What was read of a server is older than the cluster: another one has its name now, or none.
+    #[error("the McpServer is gone, or another one has its name, and this operator's watch is yet to tell")]
+    Superseded,
     /// The reconcile took too long.
     #[error("gave up after {} s", .0.as_secs())]
     Timeout(Duration),
@@ -74,6 +77,7 @@ impl Error {
             },
             Self::Json(_) => "json",
             Self::Random => "random",
+            Self::Superseded => "superseded",
             Self::Timeout(_) => "timeout",
         }
     }

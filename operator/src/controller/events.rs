@@ -37,6 +37,8 @@ pub enum Happened {
     Created,
     /// Children were changed because the resource changed.
     Updated,
+    /// Children of a server of this name that is gone were taken back.
+    Adopted,
     /// Somebody changed or deleted a child; it was put back.
     DriftRepaired,
     /// Children that are no longer wanted were deleted.
@@ -77,6 +79,7 @@ impl Happened {
         match self {
             Self::Created => "Created",
             Self::Updated => "Updated",
+            Self::Adopted => "Adopted",
             Self::DriftRepaired => "DriftRepaired",
             Self::Pruned => "Pruned",
             Self::Trouble(reason) => reason,
@@ -102,6 +105,7 @@ impl Happened {
             }
             Self::Created
             | Self::Updated
+            | Self::Adopted
             | Self::Pruned
             | Self::Recovered
             | Self::Ready

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 
 use super::{
     apply::Owner,
-    build::SESSION_KEY,
+    build::{KEYS_SUFFIX, SESSION_KEY},
     cache::{controller_uid, newer},
     context::full_name,
     index::Name,
@@ -16,9 +16,6 @@ use super::{
     uid::Uid,
 };
 use crate::OPERATOR;
-
-/// What the name of such a Secret ends with.
-const SUFFIX: &str = "-keys";
 
 /// All Secrets that have the name of one with keys, by server; also those of somebody else.
 #[derive(Debug, Default)]
@@ -129,7 +126,7 @@ impl KeySecrets {
 /// The server whose keys a Secret of this name would hold.
 #[must_use]
 pub fn server_of(secret: &Name) -> Option<Name> {
-    let server = secret.1.strip_suffix(SUFFIX)?;
+    let server = secret.1.strip_suffix(KEYS_SUFFIX)?;
     Some((secret.0.clone(), server.to_owned()))
 }
 

@@ -12,12 +12,13 @@ use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
     Api, ResourceExt as _,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
+    api::{ApiResource, ObjectMeta, Patch, PatchParams, PostParams},
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
 
 use super::{
+    adopt::{self, Taken},
     apply::Owner,
     build::{SESSION_KEY, keys_secret_name},
     cache::controller_uid,
@@ -61,6 +62,8 @@ pub enum Outcome {
     Unchanged(Box<Secret>),
     /// It was made, or a missing key was added to it.
     Created,
+    /// It was that of a server of this name that is gone, and was taken back with its keys.
+    Adopted,
     /// Somebody else's object has the name.
     Blocked(Blocked),
 }
@@ -122,6 +125,17 @@ pub async fn ensure(
         };
     };
     if controller_uid(&live.metadata).as_deref() != Some(owner.uid.as_str()) {
+        let secrets = ApiResource::erase::<Secret>(&());
+        let objects = Api::namespaced_with(context.client.clone(), &owner.namespace, &secrets);
+        match adopt::take_back(context, owner, &objects, "Secret", &name).await? {
+            Taken::Ours(ours) => {
+                context.key_secrets.see(&ours.metadata);
+                return Ok(Outcome::Adopted);
+            }
+            // The watch wakes us when it tells of its end.
+            Taken::Gone => return Ok(Outcome::Rests),
+            Taken::Foreign => {}
+        }
         return Ok(Outcome::Blocked(Blocked {
             reason: Reason::NameConflict,
             message: format!(

@@ -1,5 +1,6 @@
 //! The controller: one reconcile is dereference → validate → build → apply → status.
 
+pub mod adopt;
 pub mod apis;
 pub mod apply;
 pub mod build;
@@ -24,7 +25,9 @@ pub mod quantity;
 pub mod replicas;
 pub mod roll;
 pub mod rotation;
+mod send;
 pub mod servers;
+pub mod skew;
 pub mod status;
 pub mod statuses;
 pub mod stored;
@@ -245,13 +248,17 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         .and_then(|error| persistent(server, error, context));
     let missing = apis::missing(&report.missing);
     let notice = build::ingress_notice(&validated);
+    let image = report.workload.as_ref().and_then(|pods| pods.image.as_deref());
+    let skew =
+        skew::Release::own().and_then(|own| skew::notice(server, image, previous.server.as_ref(), own));
     let trouble = report
         .blocked
         .first()
         .or(references.key_problem.as_ref())
         .or(failing.as_ref())
         .or(missing.as_ref())
-        .or(notice.as_ref());
+        .or(notice.as_ref())
+        .or(skew.as_ref());
     let workload = report.workload.as_ref();
     let mut status = status::of_applied(server, &validated, workload, draining(), trouble, &previous);
     health::look(server, workload, &mut status, &previous, context);
@@ -337,6 +344,13 @@ async fn tell(server: &McpServer, report: &Report, context: &Context) {
                 format!("updated {}", report.updated.join(", ")),
             )
             .await;
+    }
+    if !report.adopted.is_empty() {
+        let note = format!(
+            "took back {}: they belonged to a McpServer of this name that is gone",
+            report.adopted.join(", ")
+        );
+        context.events.publish(server, Happened::Adopted, note).await;
     }
     if !report.pruned.is_empty() {
         let note = format!("deleted {}, no longer asked for", report.pruned.join(", "));

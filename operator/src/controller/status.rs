@@ -390,6 +390,7 @@ const REASONS: &[&str] = &[
     Reason::Invalid.as_str(),
     Reason::NameConflict.as_str(),
     Reason::ReconcileFailed.as_str(),
+    Reason::ReleaseUnsupported.as_str(),
     Reason::RolloutStuck.as_str(),
     Reason::SecretKeyNotFound.as_str(),
     Reason::SecretNotFound.as_str(),

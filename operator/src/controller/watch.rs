@@ -157,11 +157,17 @@ impl Watch {
 
     async fn wake_owner(&self, metadata: &ObjectMeta) {
         let owners = metadata.owner_references.as_deref().unwrap_or_default();
-        let ours = owners
-            .iter()
-            .find(|o| o.controller == Some(true) && o.kind == "McpServer");
-        if let (Some(owner), Some(namespace)) = (ours, metadata.namespace.as_deref()) {
-            self.wake(ObjectRef::new(&owner.name).within(namespace)).await;
+        let controller = owners.iter().find(|o| o.controller == Some(true));
+        let (Some(name), Some(namespace)) = (metadata.name.as_deref(), metadata.namespace.as_deref()) else {
+            return;
+        };
+        match controller {
+            Some(owner) if owner.kind == "McpServer" => {
+                self.wake(ObjectRef::new(&owner.name).within(namespace)).await;
+            }
+            Some(_) => {}
+            // It may be one to take back.
+            None => self.wake(ObjectRef::new(name).within(namespace)).await,
         }
     }
 

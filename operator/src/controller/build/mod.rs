@@ -33,10 +33,13 @@ use super::validate::ValidatedServer;
 /// Where the server's session key stands in the Secret `NAME-keys`.
 pub const SESSION_KEY: &str = "session-key";
 
+/// What the name of the Secret with the keys of a server ends with.
+pub const KEYS_SUFFIX: &str = "-keys";
+
 /// Name of the Secret with the keys that the server needs and nobody should type.
 #[must_use]
 pub fn keys_secret_name(server: &str) -> String {
-    format!("{server}-keys")
+    format!("{server}{KEYS_SUFFIX}")
 }
 
 /// The children of one server. The Secret with its keys is not among them: its content is random, so
