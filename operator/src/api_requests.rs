@@ -71,7 +71,7 @@ impl<S> Layer<S> for ApiRequests {
 }
 
 /// A client whose requests are counted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Counted<S> {
     inner: S,
     requests: ApiRequests,
