@@ -33,7 +33,7 @@ async fn killed_at_any_step() {
         }
         // 1 to 61, in an order that looks like none.
         let after = 1 + kill * 37 % 61;
-        let mut operator = Operator::spawn(namespace, &arguments);
+        let mut operator = Operator::spawn(namespace, &arguments, &[]);
         let sent = operator.killed_after(after, SERVERS as u64).await;
         at_work += u64::from(sent >= after);
     }
