@@ -22,6 +22,7 @@ use super::{
     memory::Applied,
     owned, replicas,
     template::{self, Fate},
+    validate,
 };
 use crate::OPERATOR;
 
@@ -35,6 +36,8 @@ pub struct Owner {
     pub uid: String,
     /// The owner reference of its children.
     pub reference: OwnerReference,
+    /// Whether its pods share keys.
+    pub keys: bool,
     /// The wish for a new session key, see [`keys::ROTATE`].
     pub rotate: Option<String>,
     /// What the pod template is made from, and what the status says of the live one.
@@ -65,6 +68,7 @@ impl Owner {
                 block_owner_deletion: Some(true),
                 ..reference
             })?,
+            keys: validate::has_keys(&server.spec),
             rotate: server.annotations().get(keys::ROTATE).cloned(),
             template: TemplateOf {
                 asked_for: template::asked_for(server).ok()?,
@@ -134,6 +138,7 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child], apis: S
     let (first, rest): (Vec<_>, Vec<_>) = possible.into_iter().partition(|c| is_first(c.kind));
     let keys_name = super::build::keys_secret_name(&owner.name);
     match ensure_keys(context, owner, children).await {
+        Ok(keys::Outcome::NotWanted) => {}
         Ok(keys::Outcome::Rests) => keys::rest(context, owner),
         Ok(keys::Outcome::Unchanged(secret)) => {
             let server = (owner.namespace.clone(), owner.name.clone());
