@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use iam_mcp_crds::McpServer;
-use iam_mcp_operator::controller::{
-    build::{build, url},
-    pod_security,
-    validate::{Defaults, ValidatedServer, validate},
+use iam_mcp_operator::{
+    cli::RenderArgs,
+    controller::{
+        build::{build, url},
+        pod_security,
+        validate::{Defaults, ValidatedServer, validate},
+    },
+    render::render_text,
 };
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::{Value, json};
@@ -277,4 +281,26 @@ fn a_patch_keeps_the_bridge() {
     }
     let writable = json!({"spec": {"containers": [{"name": "weather", "securityContext": {"readOnlyRootFilesystem": false}}]}});
     assert!(validated(&with(http(), &json!({"podTemplate": writable}))).is_ok());
+}
+
+/// The examples of the documentation are what they say.
+#[test]
+fn the_examples_of_the_documentation_render() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/mcpserver.md")).unwrap();
+    let (_, section) = text.split_once("### Images of others").unwrap();
+    let (section, _) = section.split_once("### podTemplate").unwrap();
+    let examples: Vec<&str> = section
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert_eq!(examples.len(), 2);
+    let args = RenderArgs {
+        filename: "docs/mcpserver.md".into(),
+        namespace: "default".to_owned(),
+        server_image: "bridge:1".to_owned(),
+        operator_namespace: "system".to_owned(),
+    };
+    let rendered = render_text(&examples.join("\n---\n"), &args).unwrap();
+    insta::assert_snapshot!(rendered);
 }

@@ -98,6 +98,8 @@ async fn each_session_is_a_process_and_messages_pass_as_they_are() {
     let params = json!({"name": "params", "x-more": {"a": [1]}, "_meta": {"mine": 2}});
     let answer = two.ask(&request(7, "tools/call", params.clone())).await;
     assert_eq!((&answer["id"], &answer["result"]["params"]), (&json!(7), &params));
+    let exact = two.post(&call(8, "exact")).await.text().await;
+    assert_eq!(exact.expect("text").trim_end(), program::EXACT.replace("ID", "8"));
     let told = error_of(two.post(&json!({"jsonrpc": "2.0", "id": 1})).await).await;
     assert_eq!((told.0, told.1), (400, -32600));
 
@@ -135,7 +137,8 @@ async fn a_program_asks_its_client_and_nobody_else() {
     // Over the stream that the client opened.
     let mut stream = open(&one).await.expect("answered");
     let mut silent = open(&other).await.expect("answered");
-    let asking = one.post(&call(1, "ask"));
+    let question = call(1, "ask");
+    let asking = one.post(&question);
     let answering = async {
         let chunk = tokio::time::timeout(DEADLINE, stream.chunk())
             .await
@@ -164,7 +167,7 @@ async fn a_program_asks_its_client_and_nobody_else() {
 
 #[tokio::test]
 async fn requests_that_stand_alone_share_a_process_that_knows_older_versions() {
-    for mode in ["refuses", "exits"] {
+    for mode in ["refuses", "exits", "ignores"] {
         let server = bridge(mode, &[]).await;
         let found = modern::ask(&server, "server/discover", json!({})).await;
         let result = &found["result"];

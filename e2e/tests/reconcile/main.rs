@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod api_image;
 mod api_more;
 mod api_network;
 mod api_pods;
@@ -25,6 +26,7 @@ mod drift_service;
 mod explain;
 mod gate;
 mod health;
+mod image;
 mod leader;
 mod lowest;
 mod namespaces;

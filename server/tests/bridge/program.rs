@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 /// Says, by what it does with a request before `initialize`, that this process is to be the program.
 const MODE: &str = "BRIDGE_TEST_PROGRAM";
 
+/// An answer that no reader and writer of JSON in between would leave as it is.
+pub(super) const EXACT: &str =
+    r#"{ "result":{"b":1.50, "a":1E2,"big":123456789012345678901234567890},"jsonrpc":"2.0","id":ID }"#;
+
 /// How it is started: `mode` is `refuses`, `exits` or `ignores` what comes before `initialize`.
 pub(super) fn command(mode: &str) -> Vec<String> {
     let own = std::env::current_exe().expect("a path");
@@ -142,6 +146,10 @@ impl Program {
             "announce" => {
                 say(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
                 Some(json!({}))
+            }
+            "exact" => {
+                println!("{}", EXACT.replace("ID", &id.to_string()));
+                None
             }
             "crash" => process::exit(7),
             "wait" => None,
