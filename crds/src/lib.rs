@@ -13,6 +13,7 @@ pub mod autoscaling;
 pub mod disruption;
 pub mod exposure;
 pub mod http_route;
+pub mod image;
 pub mod job_search;
 pub mod monitoring;
 pub mod network_policy;
@@ -31,6 +32,7 @@ pub use autoscaling::{
 pub use disruption::DisruptionSpec;
 pub use exposure::{ExternalTrafficPolicy, IngressSpec, ServiceSpec, ServiceType, SessionAffinity};
 pub use http_route::{GatewayRef, HttpRouteSpec};
+pub use image::{EndpointSpec, Protocol, Transport};
 pub use job_search::{JobProvider, JobSearchSpec, RapidApiSpec, SecretKeyRef};
 pub use monitoring::{MonitoringMode, MonitoringSpec};
 pub use network_policy::{NetworkDestination, NetworkPeer, NetworkPolicySpec};

@@ -14,6 +14,7 @@ use crate::{
     disruption::DisruptionSpec,
     exposure::{IngressSpec, ServiceSpec},
     http_route::HttpRouteSpec,
+    image::{EndpointSpec, Protocol, Transport},
     job_search::JobSearchSpec,
     monitoring::MonitoringSpec,
     network_policy::NetworkPolicySpec,
@@ -130,7 +131,7 @@ pub const RESERVED_ENV: &[&str] = &[
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new(
-        "!has(self.env) || self.env.all(e, !(e.name in ['ADMIN_PORT', 'ALLOWED_HOSTS', 'APP_NAME', 'BASE_PATH', \
+        "has(self.endpoint) || !has(self.env) || self.env.all(e, !(e.name in ['ADMIN_PORT', 'ALLOWED_HOSTS', 'APP_NAME', 'BASE_PATH', \
          'CORS_ORIGINS', 'DRAIN_IDLE_SECONDS', 'DRAIN_SECONDS', 'HOST', 'IAM_DATA_ROOT', 'JOB_PROVIDER', 'LOG_LEVEL', \
          'MCP_TRANSPORT', 'PEER_PORT', 'POD_IP', 'POD_UID', 'PORT', 'RAPIDAPI_HOST', 'RAPIDAPI_KEY', \
          'RAPIDAPI_KEY_FILE', 'SESSION_KEY_FILE', 'VERIFY_AT_START']))"
@@ -146,10 +147,47 @@ pub const RESERVED_ENV: &[&str] = &[
 )]
 #[x_kube(
     validation = Rule::new(
-        "!has(self.verify) || self.verify != 'Off' || !has(self.service) || self.service.sessionAffinity != 'Auto'"
+        "!has(self.verify) || self.verify != 'Off' || !has(self.service) || self.service.sessionAffinity != 'Auto' || \
+         (has(self.protocol) && self.protocol != 'Auto')"
     )
-    .message("service.sessionAffinity: Auto follows from what the server answers, and with verify: Off nobody asks it; choose ClientIP or None, or leave verify out")
+    .message("service.sessionAffinity: Auto follows from what the server answers, and with verify: Off nobody asks it; choose ClientIP or None, say which protocol it speaks, or leave verify out")
     .field_path(".service.sessionAffinity")
+)]
+#[x_kube(
+    validation = Rule::new("!has(self.endpoint) || !has(self.transport) || self.transport != 'Stdio'")
+        .message("endpoint: an image with transport Stdio is served at /mcp and /sse of port 8080; leave endpoint out")
+        .field_path(".endpoint"),
+    validation = Rule::new("has(self.image) || (!has(self.endpoint) && (!has(self.transport) || self.transport != 'Stdio'))")
+        .message("image: endpoint and transport: Stdio are for an image that is not a build of this project's server; name that image"),
+    validation = Rule::new(
+        "(!has(self.command) && !has(self.args)) || has(self.endpoint) || (has(self.transport) && self.transport == 'Stdio')"
+    )
+    .message("command: command and args are for images that are not builds of this project's server; say what such a one is by endpoint: {} or transport: Stdio"),
+    validation = Rule::new("!has(self.transport) || self.transport != 'Stdio' || (has(self.command) && self.command.size() > 0)")
+        .message("command: transport Stdio needs the program to run and its arguments; the operator cannot read what the image would run by itself"),
+    validation = Rule::new("!has(self.jobSearch) || (!has(self.endpoint) && (!has(self.transport) || self.transport != 'Stdio'))")
+        .message("jobSearch: only this project's server searches jobs; leave it out for another image")
+        .field_path(".jobSearch"),
+    validation = Rule::new("!has(self.endpoint) || (!has(self.logLevel) && !has(self.cors) && !has(self.monitoring))")
+        .message("endpoint: logLevel, cors and monitoring are what this project's server understands; give another image its own settings by args, env or podTemplate"),
+    validation = Rule::new("!has(self.endpoint) || !has(self.service) || !has(self.service.hostnames)")
+        .message("service.hostnames: another image is not told by which names it is called; give it its own setting by args or env"),
+    validation = Rule::new("!has(self.endpoint) || !has(self.sessions) || !has(self.sessions.drainIdleSeconds)")
+        .message("sessions.drainIdleSeconds: another image does not know it; drainSeconds sets how long it may take to stop"),
+    validation = Rule::new("!has(self.endpoint) || !has(self.networkPolicy) || !has(self.networkPolicy.metricsFrom)")
+        .message("networkPolicy.metricsFrom: another image has no admin port; let clients in by from"),
+    validation = Rule::new(
+        "!has(self.endpoint) || !has(self.ingress) || self.ingress.path == '/' || self.endpoint.path == self.ingress.path || \
+         self.endpoint.path.startsWith(self.ingress.path + '/')"
+    )
+    .message("ingress.path: another image sees the path as the client wrote it; endpoint.path must be below ingress.path"),
+    validation = Rule::new(
+        "!has(self.endpoint) || !has(self.httpRoute) || self.httpRoute.path == '/' || self.endpoint.path == self.httpRoute.path || \
+         self.endpoint.path.startsWith(self.httpRoute.path + '/')"
+    )
+    .message("httpRoute.path: another image sees the path as the client wrote it; endpoint.path must be below httpRoute.path"),
+    validation = Rule::new("!has(self.endpoint) || !has(self.endpoint.ssePath) || !has(self.protocol) || self.protocol != 'Stateless'")
+        .message("endpoint.ssePath: the HTTP+SSE transport begins with initialize, which a server with protocol Stateless does not know; leave one of them out")
 )]
 pub struct McpServerSpec {
     /// The class of operators that looks after this server: those that run with `--class` and the same name. Unset:
@@ -164,6 +202,31 @@ pub struct McpServerSpec {
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new(r"self.matches('^([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[a-f0-9]{64})?$')").message("image: write it as [registry/]name[:tag][@sha256:digest], for example ghcr.io/acme/iam-mcp-server:1.2.0"))]
     pub image: Option<String>,
+
+    /// How the program in the image takes messages. Default: `Http`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<Transport>,
+
+    /// Where an image that is not a build of this project's server serves MCP. Unset: the image is such a build, or
+    /// `transport` is `Stdio`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Box<EndpointSpec>>,
+
+    /// Which eras of MCP the server speaks: how the operator asks it, and what `service.sessionAffinity: Auto` comes
+    /// to. Default: `Auto`, the operator finds out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+
+    /// What another image runs, in place of its entrypoint; with `transport: Stdio` the program that speaks MCP on
+    /// stdin and stdout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 4096)))]
+    pub command: Vec<String>,
+
+    /// Arguments of another image's program.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 32768)))]
+    pub args: Vec<String>,
 
     /// When the kubelet pulls the image. Default: `Always` for the tag `latest` or none,
     /// `IfNotPresent` else, as Kubernetes does it.

@@ -41,6 +41,8 @@ pub struct Heard {
     pub method: String,
     /// The header `Host`.
     pub host: String,
+    /// The path.
+    pub path: String,
 }
 
 /// What a server says over MCP, and what it heard.
@@ -138,6 +140,7 @@ fn respond(head: &str, message: &Value, mcp: &mut Mcp) -> Option<Answer> {
     mcp.heard.push(Heard {
         method: method.clone(),
         host: header(head, "host").unwrap_or_default(),
+        path: head.split(' ').nth(1).unwrap_or_default().to_owned(),
     });
     let modern = header(head, "mcp-protocol-version").as_deref() == Some("2026-07-28");
     let result = |result: Value| json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string();

@@ -124,7 +124,10 @@ async fn steps(client: &Client, server: &McpServer, defaults: &Defaults) -> anyh
     let reference = serde_json::to_value(&owner.reference)?;
     let wanted = in_order(build::build(&validated), Some(&reference))?;
 
-    let mut steps = vec![keys(client, &owner).await?];
+    let mut steps = Vec::new();
+    if owner.keys {
+        steps.push(keys(client, &owner).await?);
+    }
     for kind in ChildKind::ALL {
         let api: Api<DynamicObject> =
             Api::namespaced_with(client.clone(), &owner.namespace, &kind.api_resource());

@@ -46,11 +46,13 @@ pub fn render_text(text: &str, args: &RenderArgs) -> anyhow::Result<String> {
         let validated = validate::validate(&server, &defaults, false)
             .with_context(|| format!("McpServer/{} is invalid", server.name_any()))?;
         let validate::ValidatedServer { namespace, name, .. } = &validated;
-        let keys = build::keys_secret_name(name);
-        writeln!(
-            out,
-            "# Children of McpServer {namespace}/{name}. Not here: Secret/{keys}, whose random keys the operator makes in the cluster."
-        )?;
+        let keys = if validate::has_keys(&server.spec) {
+            let keys = build::keys_secret_name(name);
+            format!(" Not here: Secret/{keys}, whose random keys the operator makes in the cluster.")
+        } else {
+            String::new()
+        };
+        writeln!(out, "# Children of McpServer {namespace}/{name}.{keys}")?;
         for child in kinds::in_order(build::build(&validated), None)? {
             out.push_str("---\n");
             out.push_str(&serde_saphyr::to_string(&child.manifest)?);

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use iam_mcp_crds::{McpServer, McpServerSpec, ServiceSpec, SessionAffinity, Verify};
+use iam_mcp_crds::{McpServer, McpServerSpec, Protocol, ServiceSpec, SessionAffinity, Verify};
 use iam_mcp_operator::controller::{
     build::build,
     health::{Endpoint, Failure, ask::ask},
@@ -92,7 +92,7 @@ async fn scripted(answers: Vec<String>) -> (SocketAddr, Arc<Mutex<Vec<String>>>)
             let mut request = String::new();
             // The message is the last thing of a request, and ends it.
             let ends = |request: &str| {
-                request.ends_with('}') || (request.starts_with("DELETE") && request.ends_with("\r\n\r\n"))
+                request.ends_with('}') || (!request.starts_with("POST") && request.ends_with("\r\n\r\n"))
             };
             while !ends(&request) {
                 let mut part = [0; 4096];
@@ -121,6 +121,8 @@ fn endpoint(address: SocketAddr) -> Endpoint {
         address,
         host: "jobs.n.svc".to_owned(),
         path: "/mcp".to_owned(),
+        sse_path: None,
+        protocol: Protocol::Auto,
     }
 }
 
@@ -267,4 +269,80 @@ async fn what_is_no_server_of_mcp() {
         ask(&endpoint(free), false).await.unwrap_err(),
         Failure::Unreachable
     );
+}
+
+/// What is declared is not asked for: one question, in the era that was named.
+#[tokio::test]
+async fn a_server_is_asked_in_the_era_that_it_declares() {
+    let json = "application/json";
+    let refused = || {
+        answer(
+            400,
+            json,
+            "",
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}"#,
+        )
+    };
+    let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "old"}});
+    let legacy = |address| Endpoint {
+        protocol: Protocol::Legacy,
+        path: "/api/mcp".to_owned(),
+        ..endpoint(address)
+    };
+    let (address, heard) = scripted(vec![
+        answer(200, json, "", &result(1, &hello)),
+        answer(202, "text/plain", "", ""),
+    ])
+    .await;
+    ask(&legacy(address), false).await.unwrap();
+    let heard = heard.lock().unwrap().clone();
+    assert!(
+        heard[0].starts_with("POST /api/mcp ") && heard[0].contains("initialize"),
+        "{heard:?}"
+    );
+    assert_eq!(heard.len(), 2);
+
+    let (address, heard) = scripted(vec![refused()]).await;
+    let stateless = Endpoint {
+        protocol: Protocol::Stateless,
+        ..endpoint(address)
+    };
+    let failure = ask(&stateless, false).await.unwrap_err();
+    assert_eq!(failure.category(), "refused", "no initialize follows");
+    assert_eq!(heard.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_should_open_is_opened() {
+    let (json, stream) = ("application/json", "text/event-stream");
+    let discovered = json!({"supportedVersions": ["2025-06-18"], "capabilities": {}});
+    let first = answer(200, json, "", &result(1, &discovered));
+    let none = Err(Failure::NoStream {
+        path: "/sse".to_owned(),
+    });
+    for (begin, wanted) in [
+        (
+            answer(200, stream, "", "event: endpoint\ndata: /messages?id=1\n\n"),
+            Ok(()),
+        ),
+        (
+            answer(200, stream, "", ": hello\r\nevent:endpoint\r\ndata: /m\r\n\r\n"),
+            Ok(()),
+        ),
+        (
+            answer(200, stream, "", "event: message\ndata: {}\n\n"),
+            none.clone(),
+        ),
+        (answer(200, json, "", "{}"), none.clone()),
+        (answer(404, "text/plain", "", "event: endpoint\n\n"), none),
+        (answer(401, "text/plain", "", ""), Err(Failure::NotAuthorized)),
+    ] {
+        let (address, heard) = scripted(vec![first.clone(), begin.clone()]).await;
+        let with_stream = Endpoint {
+            sse_path: Some("/sse".to_owned()),
+            ..endpoint(address)
+        };
+        assert_eq!(ask(&with_stream, false).await.map(drop), wanted, "{begin}");
+        assert!(heard.lock().unwrap()[1].starts_with("GET /sse HTTP/1.1"));
+    }
 }

@@ -12,13 +12,20 @@ use axum::{
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
-use crate::{drain::Drain, hex, metrics::Metrics, transport::sse::registry::Sessions};
+use crate::{
+    drain::{Drain, Live},
+    hex,
+    keyring::KeyRing,
+    metrics::Metrics,
+};
 
 /// What the routes show and change.
 #[derive(Debug)]
-pub struct Admin {
+pub struct Admin<L> {
     /// The sessions.
-    pub sessions: Arc<Sessions>,
+    pub sessions: Arc<L>,
+    /// What seals their ids.
+    pub keys: KeyRing,
     /// The drain.
     pub drain: Drain,
     /// The number of calls.
@@ -51,15 +58,15 @@ struct Shorten {
 }
 
 /// The routes.
-pub fn router(admin: Admin) -> Router {
+pub fn router<L: Live>(admin: Admin<L>) -> Router {
     Router::new()
-        .route("/sessions", get(report))
-        .route("/drain", post(shorten))
+        .route("/sessions", get(report::<L>))
+        .route("/drain", post(shorten::<L>))
         .with_state(Arc::new(admin))
 }
 
-async fn report(State(admin): State<Arc<Admin>>) -> Json<Report> {
-    let keys = admin.sessions.keys().keys();
+async fn report<L: Live>(State(admin): State<Arc<Admin<L>>>) -> Json<Report> {
+    let keys = admin.keys.keys();
     Json(Report {
         sessions: admin.sessions.streams(),
         calls: admin.metrics.sse.calls.get(),
@@ -71,11 +78,11 @@ async fn report(State(admin): State<Arc<Admin>>) -> Json<Report> {
 }
 
 /// It names the pod and can only shorten a drain, so one that is heard twice changes nothing.
-async fn shorten(State(admin): State<Arc<Admin>>, Query(asked): Query<Shorten>) -> StatusCode {
+async fn shorten<L: Live>(State(admin): State<Arc<Admin<L>>>, Query(asked): Query<Shorten>) -> StatusCode {
     let message = format!("iam-mcp drain\n{}\n{}", admin.pod_uid, asked.until);
     let mac = hex::decode(&asked.mac);
     let proved = |mac: &Vec<u8>| {
-        let keys = admin.sessions.keys().keys();
+        let keys = admin.keys.keys();
         let mut keys = keys.accepted().iter();
         keys.any(|key| hmac::verify(&key.drain, message.as_bytes(), mac).is_ok())
     };

@@ -5,12 +5,14 @@ use std::{
     sync::Arc,
 };
 
+use axum::Router;
 use iam_mcp_runtime::{
     admin::{self, Health, log_level, token::AdminToken},
     serve::{self, Options},
     shutdown::Shutdown,
     telemetry::LogLevel,
 };
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +20,7 @@ use crate::{
     admin::{self as sessions_admin, Admin},
     audit::{self, Audit},
     config::{HttpSettings, Settings, Transport},
-    drain::Drain,
+    drain::{Drain, Live},
     http::router::{Transports, router},
     jobs::Jobs,
     keyring::{self, KeyRing},
@@ -103,11 +105,11 @@ pub struct Given<'a> {
 /// A server that listens, but does not serve yet.
 #[derive(Debug)]
 pub struct Server {
-    settings: Settings,
-    listener: TcpListener,
-    admin: Option<TcpListener>,
+    pub(crate) settings: Settings,
+    pub(crate) listener: TcpListener,
+    pub(crate) admin: Option<TcpListener>,
     peer: Option<TcpListener>,
-    log_level: Option<LogLevel>,
+    pub(crate) log_level: Option<LogLevel>,
 }
 
 impl Server {
@@ -224,6 +226,78 @@ impl Server {
         };
         let app = router(http, settings.names.app.as_str().into(), transports, &metrics);
 
+        let replica = peer.is_some();
+        let stage = Stage {
+            listener,
+            admin,
+            log_level,
+            registry,
+            keys,
+            metrics,
+            audit,
+            drain,
+            closing: closing.clone(),
+        };
+        let peer_task = peer.zip(peers).map(|(listener, peers)| {
+            tokio::spawn(peer::serve(
+                listener,
+                sse,
+                peers,
+                closing.clone(),
+                shutdown.hard(),
+            ))
+        });
+        let check = |address, health: &Health| {
+            self_check::start(&settings.http, replica, address, health, shutdown.soft());
+        };
+        let served = stage
+            .run(&settings, &shutdown, app, sessions, replica, check)
+            .await;
+        if let Some(task) = peer_task {
+            let _ = task.await;
+        }
+        served?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// A server whose parts are made, and that only has to serve.
+pub(crate) struct Stage {
+    pub(crate) listener: TcpListener,
+    pub(crate) admin: Option<TcpListener>,
+    pub(crate) log_level: Option<LogLevel>,
+    pub(crate) registry: Registry,
+    pub(crate) keys: KeyRing,
+    pub(crate) metrics: Metrics,
+    pub(crate) audit: Audit,
+    pub(crate) drain: Drain,
+    pub(crate) closing: CancellationToken,
+}
+
+impl Stage {
+    /// Serves `app` until `shutdown`, and then drains `sessions`. `check` is given the address and has to say, now or
+    /// later, that the server is ready. As a `replica` it stays ready while it drains.
+    pub(crate) async fn run<L: Live>(
+        self,
+        settings: &Settings,
+        shutdown: &Shutdown,
+        app: Router,
+        sessions: Arc<L>,
+        replica: bool,
+        check: impl FnOnce(SocketAddr, &Health),
+    ) -> Result<(), Error> {
+        let Self {
+            listener,
+            admin,
+            log_level,
+            registry,
+            keys,
+            metrics,
+            audit,
+            drain,
+            closing,
+        } = self;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let health = Health::new();
         // Probes are answered to the very end, so the admin port has tokens of its own.
@@ -232,9 +306,10 @@ impl Server {
         let admin_task = admin.map(|listener| {
             let sessions = Admin {
                 sessions: Arc::clone(&sessions),
+                keys: keys.clone(),
                 drain: drain.clone(),
                 metrics: metrics.clone(),
-                pod_uid: pod_uid(&settings),
+                pod_uid: pod_uid(settings),
             };
             let mut app = admin::router(health.clone(), Arc::new(registry));
             app = app.merge(sessions_admin::router(sessions));
@@ -246,11 +321,10 @@ impl Server {
             tokio::spawn(serve::serve(listener, app, Options::default(), stop, hard))
         });
         tokio::spawn(keys.follow(admin_stop.clone()));
-        announce(&listener, admin_address, &settings);
+        announce(&listener, admin_address, settings);
 
-        let replica = peer.is_some();
         let address = listener.local_addr().map_err(serve::Error::Listener)?;
-        self_check::start(http, replica, address, &health, shutdown.soft());
+        check(address, &health);
         let draining = tokio::spawn({
             let (shutdown, closing, health) = (shutdown.clone(), closing.clone(), health.clone());
             async move {
@@ -261,17 +335,8 @@ impl Server {
                 drain.run(shutdown, sessions, metrics, closing, replica).await;
             }
         });
-        let peer_task = peer.zip(peers).map(|(listener, peers)| {
-            tokio::spawn(peer::serve(
-                listener,
-                sse,
-                peers,
-                closing.clone(),
-                shutdown.hard(),
-            ))
-        });
         let options = Options {
-            max_connections: http.max_connections,
+            max_connections: settings.http.max_connections,
             ..Options::default()
         };
         let served = serve::serve(listener, app, options, closing, shutdown.hard()).await;
@@ -281,11 +346,7 @@ impl Server {
         if let Some(task) = admin_task {
             let _ = task.await;
         }
-        if let Some(task) = peer_task {
-            let _ = task.await;
-        }
         served?;
-        tracing::info!("stopped");
         Ok(())
     }
 }

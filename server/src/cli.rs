@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{health, search},
+    bridge,
+    commands::{health, install, search},
     config::Transport,
 };
 
@@ -78,6 +79,7 @@ Examples:
   iam-mcp-server search \"rust engineer\" --city Berlin --country Germany
                                                  the same search, as a table in this terminal
   iam-mcp-server health                          for containers: is this environment's server well?
+  iam-mcp-server bridge -- npx some-mcp-server   serve another program, which speaks on stdin and stdout, over HTTP
 
 Each command has a --help of its own.";
 
@@ -100,6 +102,10 @@ enum Command {
     Search(search::Arguments),
     /// Ask a server whether it is healthy, and exit with 0 if it is.
     Health(health::Arguments),
+    /// Serve a program that speaks MCP on stdin and stdout over HTTP: /mcp, and /sse with /messages/.
+    Bridge(bridge::Arguments),
+    /// Put a copy of this binary into a directory, for a pod whose image has another program.
+    Install(install::Arguments),
     /// What the Python server's image was started with: `MCP_TRANSPORT` decides.
     #[command(name = "mcp_server_iam", hide = true)]
     Compatible,
@@ -114,6 +120,10 @@ pub enum Task {
     Search(search::Arguments),
     /// Say whether a server is well.
     Health(health::Arguments),
+    /// Serve somebody else's program.
+    Bridge(bridge::Arguments),
+    /// Copy this binary.
+    Install(install::Arguments),
 }
 
 impl Cli {
@@ -125,6 +135,8 @@ impl Cli {
             Some(Command::Http) => Task::Serve(Transport::Http),
             Some(Command::Search(arguments)) => Task::Search(arguments),
             Some(Command::Health(arguments)) => Task::Health(arguments),
+            Some(Command::Bridge(arguments)) => Task::Bridge(arguments),
+            Some(Command::Install(arguments)) => Task::Install(arguments),
             Some(Command::Compatible) | None => Task::Serve(default),
         }
     }

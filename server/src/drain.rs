@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     metrics::Metrics,
-    transport::sse::{departed::HOLD, registry::Sessions, session::Ended},
+    transport::sse::{departed::HOLD, registry::Sessions, session::Ended, session_id::SessionKey},
 };
 
 /// How long a server that was told to stop takes everything that comes. kube-proxy writes its rules about a
@@ -64,6 +64,58 @@ impl Default for DrainSettings {
             idle: None,
             finish: FINISH,
         }
+    }
+}
+
+/// Sessions that live on while a server drains.
+pub trait Live: std::fmt::Debug + Send + Sync + 'static {
+    /// What tells one from the others.
+    type Key: Clone + Send + Sync;
+
+    /// How many are open, those included whose last calls are being answered.
+    fn streams(&self) -> i64;
+
+    /// Opens no more.
+    fn refuse_new(&self);
+
+    /// Lets go of those without a call for `limit`.
+    fn release_idle(&self, limit: Duration);
+
+    /// Those that are open.
+    fn open_now(&self) -> Vec<Self::Key>;
+
+    /// Lets go of these: each ends when its calls in flight are answered.
+    fn release(&self, sessions: &[Self::Key], cause: Ended);
+
+    /// Gives up the calls that are still in flight in sessions that were let go of.
+    fn give_up(&self);
+}
+
+impl Live for Sessions {
+    type Key = SessionKey;
+
+    fn streams(&self) -> i64 {
+        Self::streams(self)
+    }
+
+    fn refuse_new(&self) {
+        Self::refuse_new(self);
+    }
+
+    fn release_idle(&self, limit: Duration) {
+        Self::release_idle(self, limit);
+    }
+
+    fn open_now(&self) -> Vec<SessionKey> {
+        Self::open_now(self)
+    }
+
+    fn release(&self, sessions: &[SessionKey], cause: Ended) {
+        Self::release(self, sessions, cause);
+    }
+
+    fn give_up(&self) {
+        Self::give_up(self);
     }
 }
 
@@ -136,10 +188,10 @@ impl Drain {
 
     /// Drains. `closing` is cancelled when no more connections need be taken; `linger`
     /// says whether messages that come late could be passed on to another replica.
-    pub async fn run(
+    pub async fn run<L: Live>(
         self,
         shutdown: Shutdown,
-        sessions: Arc<Sessions>,
+        sessions: Arc<L>,
         metrics: Metrics,
         closing: CancellationToken,
         linger: bool,

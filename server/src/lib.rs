@@ -6,12 +6,13 @@
 //! ([`jobs`]): JSearch when there is a RapidAPI key, else an embedded catalogue of samples. What clients keep of
 //! them is in files ([`saved`]).
 //!
-//! [`app`] wires the parts together and stops them; [`commands`] are what the binary does besides serving; [`http`] holds the router and one file a middleware;
+//! [`bridge`] serves somebody else's program by the same stack. [`app`] wires the parts together and stops them; [`commands`] are what the binary does besides serving; [`http`] holds the router and one file a middleware;
 //! [`config`] reads every setting from the environment.
 
 pub mod admin;
 pub mod app;
 pub mod audit;
+pub mod bridge;
 pub mod cli;
 pub mod commands;
 pub mod config;

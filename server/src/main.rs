@@ -9,9 +9,9 @@ use iam_mcp_runtime::{
     telemetry::{self, LogFormat, LogLevel, otlp::Traces},
 };
 use iam_mcp_server::{
-    app,
+    app, bridge,
     cli::{Cli, Task},
-    commands::{health, search},
+    commands::{health, install, search},
     config::{Settings, Transport},
     transport::stdio,
 };
@@ -43,7 +43,13 @@ fn main() -> ExitCode {
         }
     };
     let result = match task {
-        Task::Serve(transport) => run(transport, settings).map(|()| ExitCode::SUCCESS),
+        Task::Serve(Transport::Stdio) => run(Way::Stdio, settings).map(|()| ExitCode::SUCCESS),
+        Task::Serve(Transport::Http) => run(Way::Http, settings).map(|()| ExitCode::SUCCESS),
+        Task::Bridge(arguments) => run(Way::Bridge(arguments), settings).map(|()| ExitCode::SUCCESS),
+        Task::Install(arguments) => install::run(&arguments).map_err(anyhow::Error::from).map(|path| {
+            println!("{}", path.display());
+            ExitCode::SUCCESS
+        }),
         Task::Search(arguments) => {
             quiet(&settings).and_then(|()| command(search::run(&arguments, &settings)))
         }
@@ -77,11 +83,18 @@ fn command(work: impl Future<Output = ExitCode>) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-fn run(transport: Transport, settings: Settings) -> anyhow::Result<()> {
-    let mut builder = match transport {
+/// How clients are served.
+enum Way {
+    Stdio,
+    Http,
+    Bridge(bridge::Arguments),
+}
+
+fn run(way: Way, settings: Settings) -> anyhow::Result<()> {
+    let mut builder = match way {
         // One client, one pipe: a second thread would only cost memory.
-        Transport::Stdio => tokio::runtime::Builder::new_current_thread(),
-        Transport::Http => tokio::runtime::Builder::new_multi_thread(),
+        Way::Stdio => tokio::runtime::Builder::new_current_thread(),
+        Way::Http | Way::Bridge(_) => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder
         .enable_all()
@@ -89,15 +102,18 @@ fn run(transport: Transport, settings: Settings) -> anyhow::Result<()> {
         .context("cannot start the async runtime")?;
     let result = runtime.block_on(async {
         let (log_level, traces) = watch(&settings)?;
-        let shutdown = match transport {
-            Transport::Stdio => Shutdown::install(),
-            Transport::Http => Shutdown::install_for_drain(),
+        let shutdown = match way {
+            Way::Stdio => Shutdown::install(),
+            Way::Http | Way::Bridge(_) => Shutdown::install_for_drain(),
         }
         .context("cannot watch for signals")?;
         let hard = shutdown.hard();
-        let result = match transport {
-            Transport::Stdio => stdio::run(settings, shutdown).await.map_err(anyhow::Error::from),
-            Transport::Http => app::run(settings, shutdown, log_level)
+        let result = match way {
+            Way::Stdio => stdio::run(settings, shutdown).await.map_err(anyhow::Error::from),
+            Way::Http => app::run(settings, shutdown, log_level)
+                .await
+                .map_err(anyhow::Error::from),
+            Way::Bridge(arguments) => bridge::run(settings, arguments, shutdown, log_level)
                 .await
                 .map_err(anyhow::Error::from),
         };

@@ -14,6 +14,7 @@ mod support;
 mod access;
 mod apps;
 mod auth;
+mod bridge;
 mod cancellation;
 mod command_health;
 mod command_search;

@@ -10,6 +10,7 @@
 )]
 
 mod autoscaling;
+mod bridge;
 mod deleting;
 mod door;
 mod idle;

@@ -9,6 +9,7 @@
 
 mod api;
 mod api_growth;
+mod api_image;
 mod api_more;
 mod api_network;
 mod api_pods;
@@ -27,6 +28,7 @@ mod explain;
 mod gate;
 mod hand_over;
 mod health;
+mod image;
 mod killed;
 mod leader;
 mod lowest;

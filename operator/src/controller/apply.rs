@@ -22,6 +22,7 @@ use super::{
     owned, replicas,
     send::{Created, create, send},
     template::{self, Fate},
+    validate,
 };
 
 /// The server whose children are applied.
@@ -34,6 +35,8 @@ pub struct Owner {
     pub uid: String,
     /// The owner reference of its children.
     pub reference: OwnerReference,
+    /// Whether its pods share keys.
+    pub keys: bool,
     /// The wish for a new session key, see [`keys::ROTATE`].
     pub rotate: Option<String>,
     /// What the pod template is made from, and what the status says of the live one.
@@ -64,6 +67,7 @@ impl Owner {
                 block_owner_deletion: Some(true),
                 ..reference
             })?,
+            keys: validate::has_keys(&server.spec),
             rotate: server.annotations().get(keys::ROTATE).cloned(),
             template: TemplateOf {
                 asked_for: template::asked_for(server).ok()?,
@@ -136,6 +140,7 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child], apis: S
     let (first, rest): (Vec<_>, Vec<_>) = possible.into_iter().partition(|c| is_first(c.kind));
     let keys_name = super::build::keys_secret_name(&owner.name);
     match ensure_keys(context, owner, children).await {
+        Ok(keys::Outcome::NotWanted) => {}
         Ok(keys::Outcome::Rests) => keys::rest(context, owner),
         Ok(keys::Outcome::Unchanged(secret)) => {
             let server = (owner.namespace.clone(), owner.name.clone());

@@ -58,6 +58,8 @@ const GONE_FOR: Duration = Duration::from_secs(30);
 pub enum Outcome {
     /// By its metadata it is as it should be, and no rotation is wanted or under way.
     Rests,
+    /// The pods have no keys: their image is not a build of ours.
+    NotWanted,
     /// It was there.
     Unchanged(Box<Secret>),
     /// It was made, or a missing key was added to it.
@@ -77,6 +79,10 @@ pub async fn ensure(
     owner: &Owner,
     labels: impl FnOnce() -> Result<BTreeMap<String, String>, Error>,
 ) -> Result<Outcome, Error> {
+    if !owner.keys {
+        // One of before stays, until its McpServer goes: the pods of before may still want to mount it.
+        return Ok(Outcome::NotWanted);
+    }
     if context.key_secrets.rests(owner) {
         return Ok(Outcome::Rests);
     }

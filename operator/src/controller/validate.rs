@@ -4,14 +4,15 @@
 //! again because `render` has no API server, and because a definition can be older than its objects.
 
 mod exposure;
+mod image;
 mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_mcp_crds::{
     AutoscalingSpec, DisruptionSpec, HttpRouteSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel,
-    McpServer, McpServerSpec, MonitoringSpec, NetworkPolicySpec, SecretKeyRef, ServiceSpec, SessionAffinity,
-    SessionsSpec, Verify, spec::RESERVED_ENV,
+    McpServer, McpServerSpec, MonitoringSpec, NetworkPolicySpec, Protocol, SecretKeyRef, ServiceSpec,
+    SessionAffinity, SessionsSpec, Verify, spec::RESERVED_ENV,
 };
 use k8s_openapi::{
     api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements},
@@ -24,6 +25,7 @@ use super::quantity::{canonical, is_quantity};
 mod pod_template;
 mod pods;
 
+pub use image::{HttpImage, Program, StdioImage, has_keys};
 pub use pods::{Claims, Pods, Strategy, claims_named};
 
 /// Longest name: with the longest suffix of a child it still fits a label value (63).
@@ -63,6 +65,10 @@ pub struct ValidatedServer {
     pub namespace: String,
     /// Image of the container.
     pub image: String,
+    /// What the image is, and how it is run.
+    pub program: Program,
+    /// Which eras of MCP it speaks.
+    pub protocol: Protocol,
     /// When the image is pulled; `None` leaves it to Kubernetes.
     pub image_pull_policy: Option<ImagePullPolicy>,
     /// Who decides on the number of pods.
@@ -146,7 +152,8 @@ pub fn validate(
     }
     let mut seen = BTreeSet::new();
     for var in &spec.env {
-        if RESERVED_ENV.contains(&var.name.as_str()) {
+        // Another image that serves HTTP gets none of them.
+        if spec.endpoint.is_none() && RESERVED_ENV.contains(&var.name.as_str()) {
             problems.push(format!(
                 "env: {} is set by the operator itself; use the field for it",
                 var.name
@@ -156,7 +163,7 @@ pub fn validate(
             problems.push(format!("env: {} stands there twice", var.name));
         }
     }
-    let sessions = spec.sessions.clone().unwrap_or_default();
+    let sessions = image::sessions(spec);
     if let Some(idle) = sessions.drain_idle_seconds
         && idle > sessions.drain_seconds
     {
@@ -167,6 +174,7 @@ pub fn validate(
     }
     problems.extend(exposure::problems(spec));
     problems.extend(network::problems(spec));
+    problems.extend(image::problems(spec));
     problems.extend(affinity_problem(spec));
     check_quantities(spec, &mut problems);
     let search = spec.job_search.clone().unwrap_or_default();
@@ -190,6 +198,8 @@ pub fn validate(
             .image
             .clone()
             .unwrap_or_else(|| defaults.server_image.clone()),
+        program: image::program(spec, defaults),
+        protocol: spec.protocol.unwrap_or_default(),
         image_pull_policy: spec.image_pull_policy,
         replicas,
         provider: search.provider,
@@ -243,7 +253,8 @@ fn check_quantities(spec: &McpServerSpec, problems: &mut Vec<String>) {
 /// `Auto` follows from answers.
 fn affinity_problem(spec: &McpServerSpec) -> Option<String> {
     let automatic = |service: &ServiceSpec| service.session_affinity == SessionAffinity::Auto;
-    (spec.verify == Some(Verify::Off) && spec.service.as_ref().is_some_and(automatic)).then(|| {
+    let found_out = spec.protocol.unwrap_or_default() == Protocol::Auto;
+    (spec.verify == Some(Verify::Off) && found_out && spec.service.as_ref().is_some_and(automatic)).then(|| {
         "service.sessionAffinity: Auto follows from what the server answers, and with verify: Off nobody asks it"
             .to_owned()
     })

@@ -36,7 +36,8 @@ pub fn layer(origins: Vec<OriginPattern>) -> CorsLayer {
     };
     CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST])
+        // DELETE ends a session of the bridge.
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
         // Clients send Mcp-Method, Mcp-Name, Mcp-Param-* and trace headers: more than a list can know.
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(EXPOSED)

@@ -51,9 +51,9 @@ pub fn router<H: Serves>(
     transports: Transports<H>,
     metrics: &Metrics,
 ) -> Router {
-    let drain = transports.drain.clone();
     let (limits, proxies) = (transports.limits.clone(), transports.proxies.clone());
-    let mut served = Router::new()
+    let drain = transports.drain.clone();
+    let served = Router::new()
         .route("/", any(message_only::<H>))
         .route("/mcp", any(message_only::<H>))
         .route("/mcp/", any(message_only::<H>))
@@ -64,35 +64,69 @@ pub fn router<H: Serves>(
         .route("/messages/", any(stream_or_message::<H>))
         .fallback(nothing_here)
         .with_state(Arc::new(transports));
-    served = rate_limit::guard(served, &limits, &proxies);
-    served = auth::guard(served, settings, &proxies, metrics);
-    // Outside of the token check: browsers send no token with a preflight, and pages must see why one is 401.
-    if let Some(origins) = &settings.cors_origins {
-        served = served.layer(cors::layer(origins.clone()));
-    }
-    let access = Arc::new(Access::new(settings));
-    let served = served
-        .layer(middleware::from_fn_with_state(access, access::layer))
-        // After the check: a prober knows no name of ours, and the answer holds nothing worth guarding.
-        .merge(Router::new().route("/health", get(health::get)).with_state(name))
-        .layer(middleware::from_fn_with_state(
-            (drain, Measure::new(metrics.clone())),
-            draining::layer,
-        ));
-    match &settings.base_path {
-        // Besides, not instead: an ingress may take the path off, and people forward ports past it.
-        Some(base) => {
-            // `nest` takes `/jobs` for `/`, but not `/jobs/`.
-            let root = Router::new()
-                .fallback_service(served.clone())
-                .layer(middleware::map_request(at_root))
-                .into_service::<Body>();
-            Router::new()
-                .nest(base, served.clone())
-                .route_service(&format!("{base}/"), root)
-                .merge(served)
+    let shell = Shell {
+        drain,
+        limits,
+        proxies,
+    };
+    shell.around(served, settings, name, metrics)
+}
+
+/// What stands around the routes, whatever they serve.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    /// The drain, which sends clients elsewhere.
+    pub(crate) drain: Drain,
+    /// How much each client may do.
+    pub(crate) limits: Limits,
+    /// Who is believed to say whom a request comes from.
+    pub(crate) proxies: Proxies,
+}
+
+impl Shell {
+    /// Puts it around `served`.
+    pub(crate) fn around(
+        self,
+        served: Router,
+        settings: &HttpSettings,
+        name: Arc<str>,
+        metrics: &Metrics,
+    ) -> Router {
+        let Self {
+            drain,
+            limits,
+            proxies,
+        } = self;
+        let served = rate_limit::guard(served, &limits, &proxies);
+        let mut served = auth::guard(served, settings, &proxies, metrics);
+        // Outside of the token check: browsers send no token with a preflight, and pages must see why one is 401.
+        if let Some(origins) = &settings.cors_origins {
+            served = served.layer(cors::layer(origins.clone()));
         }
-        None => served,
+        let access = Arc::new(Access::new(settings));
+        let served = served
+            .layer(middleware::from_fn_with_state(access, access::layer))
+            // After the check: a prober knows no name of ours, and the answer holds nothing worth guarding.
+            .merge(Router::new().route("/health", get(health::get)).with_state(name))
+            .layer(middleware::from_fn_with_state(
+                (drain, Measure::new(metrics.clone())),
+                draining::layer,
+            ));
+        match &settings.base_path {
+            // Besides, not instead: an ingress may take the path off, and people forward ports past it.
+            Some(base) => {
+                // `nest` takes `/jobs` for `/`, but not `/jobs/`.
+                let root = Router::new()
+                    .fallback_service(served.clone())
+                    .layer(middleware::map_request(at_root))
+                    .into_service::<Body>();
+                Router::new()
+                    .nest(base, served.clone())
+                    .route_service(&format!("{base}/"), root)
+                    .merge(served)
+            }
+            None => served,
+        }
     }
 }
 
@@ -110,7 +144,7 @@ async fn at_root(mut request: Request) -> Request {
 }
 
 /// The prefix that `BASE_PATH` put before a request's path; empty without one.
-pub(super) fn base(request: &Request) -> &str {
+pub(crate) fn base(request: &Request) -> &str {
     let original = request
         .extensions()
         .get::<OriginalUri>()
@@ -163,12 +197,12 @@ async fn stream_or_message<H: Serves>(
     }
 }
 
-async fn nothing_here() -> Refusal {
+pub(crate) async fn nothing_here() -> Refusal {
     let message = "nothing is served here; MCP is at /mcp, its older SSE transport at /sse";
     Refusal::new(StatusCode::NOT_FOUND, RefusalCode::InvalidRequest, message)
 }
 
-fn not_allowed(allow: &'static str, message: &'static str) -> Response {
+pub(crate) fn not_allowed(allow: &'static str, message: &'static str) -> Response {
     let mut response: Response<Body> = Refusal::new(
         StatusCode::METHOD_NOT_ALLOWED,
         RefusalCode::InvalidRequest,

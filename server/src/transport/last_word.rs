@@ -32,7 +32,7 @@ fn id(sent: &[u8]) -> Option<RequestId> {
 }
 
 /// The answer to a call that has none yet.
-pub(super) fn instead(sent: &[u8]) -> Response {
+pub(crate) fn instead(sent: &[u8]) -> Response {
     let mut refusal = Refusal::new(
         StatusCode::SERVICE_UNAVAILABLE,
         RefusalCode::Unavailable,
@@ -48,7 +48,7 @@ pub(super) fn instead(sent: &[u8]) -> Response {
 
 /// The same answer, and if it is a stream that is still open when `give_up` comes, with the error as its last
 /// event.
-pub(super) fn append(answer: Response, give_up: &CancellationToken, sent: &[u8]) -> Response {
+pub(crate) fn append(answer: Response, give_up: &CancellationToken, sent: &[u8]) -> Response {
     let streams = answer
         .headers()
         .get(header::CONTENT_TYPE)

@@ -1,6 +1,6 @@
 //! How messages come in: three ways to the same handler.
 
-mod last_word;
+pub(crate) mod last_word;
 mod plain;
 pub mod sse;
 pub mod stdio;

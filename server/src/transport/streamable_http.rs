@@ -171,7 +171,7 @@ async fn explain(answer: Response, sent: &Bytes) -> Response {
 }
 
 /// What to say to a body that is no message.
-pub(super) fn not_a_message(sent: &[u8]) -> Refusal {
+pub(crate) fn not_a_message(sent: &[u8]) -> Refusal {
     let (code, message) = match serde_json::from_slice::<serde_json::Value>(sent) {
         Err(error) => (
             RefusalCode::ParseError,

@@ -13,8 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::Parser as _;
 use iam_mcp_runtime::shutdown::Shutdown;
-use iam_mcp_server::{app::Server, config::Settings};
+use iam_mcp_server::{
+    app::{self, Server},
+    cli::{Cli, Task},
+    config::{Settings, Transport},
+};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -53,6 +58,33 @@ impl TestServer {
         settings.http.admin_port = Some(0);
         change(&mut settings);
         let server = Server::bind(settings).await.expect("free ports");
+        Self::run(server, |server, stop| async move { server.run(stop).await })
+    }
+
+    /// One that serves a program, with these arguments of `bridge`.
+    pub(crate) async fn bridge(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let given = ["iam-mcp-server", "bridge"].iter().chain(arguments);
+        let cli = Cli::try_parse_from(given).expect("valid arguments");
+        let Task::Bridge(arguments) = cli.task(Transport::Stdio) else {
+            panic!("another command");
+        };
+        let settings = Settings::read(|name| {
+            let found = environment.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        });
+        let mut settings = settings.expect("valid settings");
+        settings.http.port = 0;
+        settings.http.admin_port = Some(0);
+        let server = Server::bind(settings).await.expect("free ports");
+        Self::run(server, |server, stop| async move {
+            server.bridge(stop, arguments).await
+        })
+    }
+
+    fn run<F>(server: Server, serve: impl FnOnce(Server, Shutdown) -> F) -> Self
+    where
+        F: Future<Output = Result<(), app::Error>> + Send + 'static,
+    {
         let (address, admin) = (
             server.address().expect("bound"),
             server.admin_address().expect("bound"),
@@ -60,7 +92,8 @@ impl TestServer {
         let peer = server.peer_address();
         let shutdown = Shutdown::manual();
         let stop = shutdown.clone();
-        let task = tokio::spawn(async move { server.run(stop).await.expect("serves") });
+        let serving = serve(server, stop);
+        let task = tokio::spawn(async move { serving.await.expect("serves") });
         Self {
             address,
             admin,

@@ -15,11 +15,14 @@ use k8s_openapi::{
 use kube::api::ObjectMeta;
 
 use super::{
-    ValidatedServer, env, keys_secret_name,
+    ValidatedServer, env, image, keys_secret_name,
     labels::{common, pod_selector},
     metadata, pods,
 };
-use crate::controller::{health::gate, validate::Replicas};
+use crate::controller::{
+    health::gate,
+    validate::{Program, Replicas},
+};
 
 /// The numeric user and group of the image; numeric, so that `runAsNonRoot` can be checked.
 const USER: i64 = 65532;
@@ -31,8 +34,8 @@ pub(super) const HTTP_PORT: i32 = MCP_PORT as i32;
 pub(super) const ADMIN_PORT: i32 = 9090;
 /// Where it takes messages for its sessions from the other pods.
 pub(super) const PEER_PORT: i32 = 9091;
-/// The ports of the server's container, by name.
-pub const PORTS: [(&str, i32); 3] = [("http", HTTP_PORT), ("admin", ADMIN_PORT), ("peer", PEER_PORT)];
+/// The ports of the container of a build of ours, by name.
+pub(super) const PORTS: [(&str, i32); 3] = [("http", HTTP_PORT), ("admin", ADMIN_PORT), ("peer", PEER_PORT)];
 /// Where the Secret with its keys is mounted.
 pub(super) const KEYS_DIR: &str = "/var/run/iam-mcp/keys";
 /// Where the RapidAPI key is mounted.
@@ -98,8 +101,12 @@ fn pod(server: &ValidatedServer) -> PodSpec {
             }),
             ..PodSecurityContext::default()
         }),
+        init_containers: image::init_containers(server),
         containers: vec![container(server)],
-        volumes: Some(volumes(server)),
+        volumes: Some(match server.program {
+            Program::Ours => volumes(server),
+            Program::Http(_) | Program::Stdio(_) => image::volumes(server),
+        }),
         readiness_gates: (server.verify == Verify::Gate).then(|| {
             vec![PodReadinessGate {
                 condition_type: gate::CONDITION.to_owned(),
@@ -110,23 +117,7 @@ fn pod(server: &ValidatedServer) -> PodSpec {
 }
 
 fn container(server: &ValidatedServer) -> Container {
-    let port = |name: &str, number| ContainerPort {
-        name: Some(name.to_owned()),
-        container_port: number,
-        protocol: Some("TCP".to_owned()),
-        ..ContainerPort::default()
-    };
-    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
-        name: name.to_owned(),
-        mount_path: path.to_owned(),
-        read_only: read_only.then_some(true),
-        ..VolumeMount::default()
-    };
-    let mut mounts = vec![mount("data", "/data", false), mount("keys", KEYS_DIR, true)];
-    if server.rapid_api_key.is_some() {
-        mounts.push(mount("rapidapi", RAPIDAPI_DIR, true));
-    }
-    Container {
+    let base = Container {
         name: server.name.clone(),
         image: Some(server.image.clone()),
         image_pull_policy: server.image_pull_policy.map(|p| {
@@ -137,26 +128,76 @@ fn container(server: &ValidatedServer) -> Container {
             }
             .to_owned()
         }),
-        args: Some(vec!["http".to_owned()]),
-        ports: Some(PORTS.map(|(name, number)| port(name, number)).to_vec()),
-        env: Some(env::build(server)),
+        ports: Some(
+            image::ports(&server.program)
+                .iter()
+                .map(|(name, number)| port(name, *number))
+                .collect(),
+        ),
         env_from: (!server.env_from.is_empty()).then(|| server.env_from.clone()),
         resources: Some(server.resources.clone()),
+        security_context: Some(restricted()),
+        ..Container::default()
+    };
+    match &server.program {
+        Program::Ours => ours(base, server),
+        Program::Http(program) => image::http(base, server, program),
+        Program::Stdio(program) => image::stdio(base, server, program),
+    }
+}
+
+/// What the `restricted` profile asks of a container, and a root that nobody can write to.
+pub(super) fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            add: None,
+        }),
+        ..SecurityContext::default()
+    }
+}
+
+fn port(name: &str, number: i32) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: number,
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+pub(super) fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    }
+}
+
+fn ours(base: Container, server: &ValidatedServer) -> Container {
+    let mut mounts = vec![mount("data", "/data", false), mount("keys", KEYS_DIR, true)];
+    if server.rapid_api_key.is_some() {
+        mounts.push(mount("rapidapi", RAPIDAPI_DIR, true));
+    }
+    Container {
+        args: Some(vec!["http".to_owned()]),
+        env: Some(env::build(server)),
+        volume_mounts: Some(mounts),
+        ..asked_at_the_admin_port(base)
+    }
+}
+
+/// With the probes that our binary answers.
+pub(super) fn asked_at_the_admin_port(container: Container) -> Container {
+    Container {
         // 60 s for a first start on a busy node, noticed within one second of being ready.
         startup_probe: Some(probe("/readyz", 1, 60)),
         readiness_probe: Some(probe("/readyz", 5, 2)),
         liveness_probe: Some(probe("/livez", 10, 3)),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                add: None,
-            }),
-            ..SecurityContext::default()
-        }),
-        volume_mounts: Some(mounts),
-        ..Container::default()
+        ..container
     }
 }
 

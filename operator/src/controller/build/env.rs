@@ -7,8 +7,13 @@ use super::{
     SESSION_KEY, ValidatedServer,
     deployment::{ADMIN_PORT, HTTP_PORT, KEYS_DIR, PEER_PORT, RAPIDAPI_DIR},
 };
+use crate::controller::validate::Program;
+
+/// What a build of ours understands, and the bridge does not: it has no keys, no peers and no jobs.
+const NOT_THE_BRIDGE: [&str; 4] = ["IAM_DATA_ROOT", "JOB_PROVIDER", "PEER_PORT", "SESSION_KEY_FILE"];
 
 pub(super) fn build(server: &ValidatedServer) -> Vec<EnvVar> {
+    let bridge = matches!(server.program, Program::Stdio(_));
     let ValidatedServer { name, namespace, .. } = server;
     let mut hosts = vec![
         name.clone(),
@@ -50,8 +55,12 @@ pub(super) fn build(server: &ValidatedServer) -> Vec<EnvVar> {
     if let Some(seconds) = server.sessions.drain_idle_seconds {
         vars.push(("DRAIN_IDLE_SECONDS", seconds.to_string()));
     }
-    if server.verify == Verify::Off {
-        vars.push(("VERIFY_AT_START", "false".to_owned()));
+    if bridge {
+        vars.retain(|(name, _)| !NOT_THE_BRIDGE.contains(name));
+    }
+    // A build of ours that has peers does so by itself.
+    if server.verify == Verify::Off || bridge {
+        vars.push(("VERIFY_AT_START", (server.verify != Verify::Off).to_string()));
     }
     if let Some(host) = &server.rapid_api_host {
         vars.push(("RAPIDAPI_HOST", host.clone()));
@@ -66,6 +75,7 @@ pub(super) fn build(server: &ValidatedServer) -> Vec<EnvVar> {
     });
     // A session's id says which pod has its stream.
     let of_the_pod = [("POD_IP", "status.podIP"), ("POD_UID", "metadata.uid")];
+    let of_the_pod = of_the_pod.into_iter().filter(|_| !bridge);
     ours.chain(of_the_pod.map(|(name, path)| downward(name, path)))
         .chain(server.env.iter().cloned())
         .collect()

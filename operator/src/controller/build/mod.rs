@@ -4,6 +4,7 @@ mod deployment;
 mod env;
 mod hpa;
 mod http_route;
+mod image;
 mod ingress;
 mod ingress_class;
 mod labels;
@@ -24,11 +25,12 @@ use k8s_openapi::api::{
 use kube::api::ObjectMeta;
 use serde_json::Value;
 
-pub use deployment::{MARGIN, MCP_PORT, PORTS};
+pub use deployment::{MARGIN, MCP_PORT};
+pub use image::ports;
 pub use ingress_class::notice as ingress_notice;
 pub use labels::{MANAGED_BY, managed_selector, pod_selector, selector_string};
 
-use super::validate::ValidatedServer;
+use super::validate::{Program, ValidatedServer};
 
 /// Where the server's session key stands in the Secret `NAME-keys`.
 pub const SESSION_KEY: &str = "session-key";
@@ -111,6 +113,11 @@ fn metadata(server: &ValidatedServer) -> ObjectMeta {
 /// Where MCP clients connect: the Ingress' host if it names one, else the Service's DNS name.
 #[must_use]
 pub fn url(server: &ValidatedServer) -> String {
+    // Another image has no base path of ours: its own is all there is.
+    let (mcp, other) = match &server.program {
+        Program::Http(image) => (image.endpoint.path.as_str(), true),
+        Program::Ours | Program::Stdio(_) => ("/mcp", false),
+    };
     match &server.ingress {
         Some(ingress) if ingress.host.as_deref().is_some_and(|h| !h.starts_with('*')) => {
             let scheme = if ingress.tls_secret_name.is_some() {
@@ -119,7 +126,12 @@ pub fn url(server: &ValidatedServer) -> String {
                 "http"
             };
             let host = ingress.host.as_deref().unwrap_or_default();
-            format!("{scheme}://{host}{}/mcp", ingress.path.trim_end_matches('/'))
+            let base = if other {
+                ""
+            } else {
+                ingress.path.trim_end_matches('/')
+            };
+            format!("{scheme}://{host}{base}{mcp}")
         }
         _ => {
             let port = if server.service.port == 80 {
@@ -127,7 +139,7 @@ pub fn url(server: &ValidatedServer) -> String {
             } else {
                 format!(":{}", server.service.port)
             };
-            format!("http://{}.{}.svc{port}/mcp", server.name, server.namespace)
+            format!("http://{}.{}.svc{port}{mcp}", server.name, server.namespace)
         }
     }
 }

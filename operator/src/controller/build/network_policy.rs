@@ -17,7 +17,7 @@ use super::{
     labels::pod_selector,
     metadata,
 };
-use crate::OPERATOR;
+use crate::{OPERATOR, controller::validate::Program};
 
 /// The label that every namespace has, with its name.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -76,12 +76,17 @@ fn ingress(server: &ValidatedServer, policy: &NetworkPolicySpec) -> Vec<NetworkP
         )]))),
         ip_block: None,
     };
-    let mut rules = vec![
-        rule(vec![operator], &[HTTP_PORT, ADMIN_PORT]),
-        rule(vec![same_server(server)], &[PEER_PORT]),
-    ];
+    let (program, http) = (&server.program, http_port(server));
+    let mut rules = if program.has_admin_port() {
+        vec![rule(vec![operator], &[http, ADMIN_PORT])]
+    } else {
+        vec![rule(vec![operator], &[http])]
+    };
+    if program.has_peer_port() {
+        rules.push(rule(vec![same_server(server)], &[PEER_PORT]));
+    }
     // An empty list of peers would let everybody in.
-    for (peers, port) in [(&policy.from, HTTP_PORT), (&policy.metrics_from, ADMIN_PORT)] {
+    for (peers, port) in [(&policy.from, http), (&policy.metrics_from, ADMIN_PORT)] {
         if !peers.is_empty() {
             rules.push(rule(peers.iter().map(peer).collect(), &[port]));
         }
@@ -94,7 +99,10 @@ fn egress(server: &ValidatedServer, policy: &NetworkPolicySpec) -> Vec<NetworkPo
         to: Some(to),
         ports: Some(ports),
     };
-    let mut rules = vec![rule(vec![same_server(server)], tcp(&[PEER_PORT]))];
+    let mut rules = Vec::new();
+    if server.program.has_peer_port() {
+        rules.push(rule(vec![same_server(server)], tcp(&[PEER_PORT])));
+    }
     if policy.dns.is_empty() {
         let kube_system = NetworkPolicyPeer {
             namespace_selector: Some(selector(BTreeMap::from([(
@@ -124,6 +132,14 @@ fn egress(server: &ValidatedServer, policy: &NetworkPolicySpec) -> Vec<NetworkPo
         rules.push(rule(vec![peer(&place.peer())], tcp(&ports(place, HTTPS_PORT))));
     }
     rules
+}
+
+/// Where the server takes messages.
+fn http_port(server: &ValidatedServer) -> i32 {
+    match &server.program {
+        Program::Http(image) => image.endpoint.port,
+        Program::Ours | Program::Stdio(_) => HTTP_PORT,
+    }
 }
 
 fn same_server(server: &ValidatedServer) -> NetworkPolicyPeer {

@@ -1,8 +1,11 @@
 //! What `service.sessionAffinity: Auto` comes to.
 
-use iam_mcp_crds::{ChosenAffinity, McpServer, McpServerStatus, SessionAffinity};
+use iam_mcp_crds::{ChosenAffinity, McpServer, McpServerStatus, Protocol, SessionAffinity};
 
-use crate::controller::{context::Context, validate::ValidatedServer};
+use crate::controller::{
+    context::Context,
+    validate::{Program, ValidatedServer},
+};
 
 /// Answers in a row without a session id before a server that gave one counts as one that gives none: while
 /// pods of two kinds take turns, the Service must not be written each time.
@@ -45,6 +48,49 @@ pub fn is_automatic(server: &McpServer) -> bool {
     service.is_some_and(|service| service.session_affinity == SessionAffinity::Auto)
 }
 
+/// Whether the operator has to find out.
+#[must_use]
+pub fn is_found_out(server: &McpServer) -> bool {
+    is_automatic(server) && Declared::of(server) == Declared::Nothing
+}
+
+/// What the resource says of sessions, so that nobody has to ask.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Declared {
+    /// Nothing.
+    Nothing,
+    /// It has streams of the HTTP+SSE transport, each of which lives in one pod.
+    Streams,
+    /// Only the versions that begin with `initialize`.
+    Legacy,
+    /// Only the version in which each message stands alone.
+    Stateless,
+}
+
+impl Declared {
+    /// What `server` says.
+    #[must_use]
+    pub fn of(server: &McpServer) -> Self {
+        let endpoint = server.spec.endpoint.as_ref();
+        let streams = endpoint.is_some_and(|endpoint| endpoint.sse_path.is_some());
+        Self::new(server.spec.protocol.unwrap_or_default(), streams)
+    }
+
+    fn of_validated(server: &ValidatedServer) -> Self {
+        let streams = matches!(&server.program, Program::Http(image) if image.endpoint.sse_path.is_some());
+        Self::new(server.protocol, streams)
+    }
+
+    const fn new(protocol: Protocol, streams: bool) -> Self {
+        match protocol {
+            _ if streams => Self::Streams,
+            Protocol::Auto => Self::Nothing,
+            Protocol::Legacy => Self::Legacy,
+            Protocol::Stateless => Self::Stateless,
+        }
+    }
+}
+
 /// Puts what is known in the place of `Auto`.
 pub fn resolve(server: &mut ValidatedServer, context: &Context, previous: &McpServerStatus) {
     if server.service.session_affinity != SessionAffinity::Auto {
@@ -53,34 +99,43 @@ pub fn resolve(server: &mut ValidatedServer, context: &Context, previous: &McpSe
     let name = (server.namespace.clone(), server.name.clone());
     let seen = context.health.verdict(&name).and_then(|verdict| verdict.sessions);
     let before = || previous.server.as_ref().and_then(|server| server.session_ids);
-    server.service.session_affinity = choose(seen.or_else(before));
+    server.service.session_affinity = choose(Declared::of_validated(server), seen.or_else(before));
 }
 
 /// The same for who has nothing but the status.
 pub fn resolve_as_told(server: &mut ValidatedServer, told: &McpServerStatus) {
     if server.service.session_affinity == SessionAffinity::Auto {
         let sessions = told.server.as_ref().and_then(|server| server.session_ids);
-        server.service.session_affinity = choose(sessions);
+        server.service.session_affinity = choose(Declared::of_validated(server), sessions);
     }
 }
 
-const fn choose(sessions: Option<bool>) -> SessionAffinity {
-    match sessions {
-        Some(false) => SessionAffinity::None,
-        Some(true) | None => SessionAffinity::ClientIP,
+const fn choose(declared: Declared, sessions: Option<bool>) -> SessionAffinity {
+    match (declared, sessions) {
+        (Declared::Stateless, _) | (Declared::Nothing, Some(false)) => SessionAffinity::None,
+        (Declared::Streams | Declared::Legacy, _) | (Declared::Nothing, Some(true) | None) => {
+            SessionAffinity::ClientIP
+        }
     }
 }
 
 /// As the status shows it.
 #[must_use]
-pub fn shown(sessions: Option<bool>) -> ChosenAffinity {
-    let reason = match sessions {
-        Some(false) => "the server gives no session ids: any pod answers any client",
-        Some(true) => "the server gives session ids, which only the pod that gave one knows",
-        None => "it is not known yet whether the server gives session ids",
+pub fn shown(declared: Declared, sessions: Option<bool>) -> ChosenAffinity {
+    let reason = match (declared, sessions) {
+        (Declared::Streams, _) => "endpoint.ssePath says that it has streams, each of which lives in one pod",
+        (Declared::Legacy, _) => {
+            "protocol is Legacy: a session, if the server has any, is known to the pod that began it"
+        }
+        (Declared::Stateless, _) => "protocol is Stateless: any pod answers any client",
+        (Declared::Nothing, Some(false)) => "the server gives no session ids: any pod answers any client",
+        (Declared::Nothing, Some(true)) => {
+            "the server gives session ids, which only the pod that gave one knows"
+        }
+        (Declared::Nothing, None) => "it is not known yet whether the server gives session ids",
     };
     ChosenAffinity {
-        value: match choose(sessions) {
+        value: match choose(declared, sessions) {
             SessionAffinity::None => "None",
             SessionAffinity::ClientIP | SessionAffinity::Auto => "ClientIP",
         }
@@ -111,11 +166,26 @@ mod tests {
         assert_eq!(decided(&[no, yes]), yes);
         assert_eq!(decided(&[yes, no, no]), yes);
         assert_eq!(decided(&[yes, no, None, no, no]), no);
-        assert_eq!(shown(no).value, "None");
+        let shown = |sessions| shown(Declared::Nothing, sessions).value;
+        assert_eq!(shown(no), "None");
         assert_eq!(
-            (shown(yes).value, shown(None).value),
+            (shown(yes), shown(None)),
             ("ClientIP".to_owned(), "ClientIP".to_owned())
         );
+    }
+
+    #[test]
+    fn what_is_declared_is_not_found_out() {
+        for sessions in [None, Some(false), Some(true)] {
+            for (protocol, streams, value) in [
+                (Protocol::Stateless, false, "None"),
+                (Protocol::Legacy, false, "ClientIP"),
+                (Protocol::Legacy, true, "ClientIP"),
+                (Protocol::Auto, true, "ClientIP"),
+            ] {
+                assert_eq!(shown(Declared::new(protocol, streams), sessions).value, value);
+            }
+        }
     }
 
     proptest! {

@@ -122,6 +122,17 @@ impl EventStream {
     }
 }
 
+/// Whether the stream that begins with `text` has the event by which the older HTTP+SSE transport names the address for
+/// messages: a line of the event's name, whole as it is read.
+#[must_use]
+pub fn names_endpoint(text: &[u8]) -> bool {
+    let whole = text.iter().rposition(|byte| matches!(byte, b'\n' | b'\r'));
+    let lines = text[..whole.unwrap_or(0)].split(|byte| matches!(byte, b'\n' | b'\r'));
+    lines
+        .filter_map(|line| line.strip_prefix(b"event:"))
+        .any(|name| name.trim_ascii() == b"endpoint")
+}
+
 /// The name and version that an implementation gives itself.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Implementation {

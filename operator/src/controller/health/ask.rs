@@ -1,5 +1,6 @@
 //! Speaks MCP with one server: who it is, which versions it speaks, and which tools it has.
 
+use iam_mcp_crds::Protocol;
 use serde_json::{Value, json};
 
 use super::{
@@ -28,11 +29,19 @@ const INITIALIZE: &str = "initialize";
 pub async fn ask(endpoint: &Endpoint, sessions: bool) -> Result<Said, Failure> {
     let asking = async {
         let mut line = Line::new(endpoint);
-        match modern(&mut line, sessions).await {
-            // What speaks the older era alone may answer anything.
-            Err(failure) if failure.is_an_answer() => legacy(&mut line).await,
-            outcome => outcome,
+        let said = match endpoint.protocol {
+            Protocol::Stateless => modern(&mut line, sessions).await,
+            Protocol::Legacy => legacy(&mut line).await,
+            Protocol::Auto => match modern(&mut line, sessions).await {
+                // What speaks the older era alone may answer anything.
+                Err(failure) if failure.is_an_answer() => legacy(&mut line).await,
+                outcome => outcome,
+            },
+        }?;
+        if let Some(path) = &endpoint.sse_path {
+            line.opens_stream(path).await?;
         }
+        Ok(said)
     };
     tokio::time::timeout(LIMIT, asking)
         .await

@@ -29,6 +29,11 @@ pub const ANSWER_MAX: usize = 512 * 1024;
 /// Longest text of an error that is repeated, in bytes.
 const MESSAGE_BYTES: usize = 200;
 
+/// Most of a stream that is read for its first event, in bytes.
+const STREAM_BEGIN: usize = 8 * 1024;
+/// Who asks.
+const AGENT: &str = concat!("iam-mcp-operator/", env!("CARGO_PKG_VERSION"));
+
 /// The version of MCP that a message is in, and what else its headers say.
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
@@ -112,6 +117,47 @@ impl<'a> Line<'a> {
         self.read(answer, 0).await.map(drop)
     }
 
+    /// Sees to it that `GET path` opens a stream of the older HTTP+SSE transport, and closes it.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn opens_stream(&self, path: &str) -> Result<(), Failure> {
+        let request = Request::get(path)
+            .header(HOST, self.endpoint.host.as_str())
+            .header(ACCEPT, "text/event-stream")
+            .header(USER_AGENT, AGENT)
+            .body(Full::new(Bytes::new()))
+            .map_err(|_| Failure::Broken)?;
+        let none = || Failure::NoStream {
+            path: path.to_owned(),
+        };
+        // A connection of its own: the stream ends with it.
+        let mut open = connect(self.endpoint.address).await?;
+        let answer = open
+            .sender
+            .send_request(request)
+            .await
+            .map_err(|_| Failure::Broken)?;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            return Err(Failure::NotAuthorized);
+        }
+        if answer.status() != StatusCode::OK || !is_event_stream(&answer) {
+            return Err(none());
+        }
+        let mut body = answer.into_body();
+        let mut begin = Vec::new();
+        while begin.len() < STREAM_BEGIN {
+            let frame = body.frame().await.ok_or_else(none)?;
+            let frame = frame.map_err(|_| Failure::Broken)?;
+            let Ok(data) = frame.into_data() else { continue };
+            begin.extend_from_slice(&data);
+            if answer::names_endpoint(&begin) {
+                return Ok(());
+            }
+        }
+        Err(none())
+    }
+
     async fn send(
         &mut self,
         verb: Method,
@@ -128,10 +174,7 @@ impl<'a> Line<'a> {
                 .uri(self.endpoint.path.as_str())
                 .header(HOST, self.endpoint.host.as_str())
                 .header(ACCEPT, "application/json, text/event-stream")
-                .header(
-                    USER_AGENT,
-                    concat!("iam-mcp-operator/", env!("CARGO_PKG_VERSION")),
-                );
+                .header(USER_AGENT, AGENT);
             if let Some(headers) = request.headers_mut() {
                 otlp::inject(headers);
             }
@@ -170,10 +213,7 @@ impl<'a> Line<'a> {
 
     /// The text that answers the request `id`, from a body that may be a stream without an end.
     async fn read(&mut self, answer: Response<Incoming>, id: u64) -> Result<Vec<u8>, Failure> {
-        let kind = answer.headers().get(CONTENT_TYPE);
-        let mut stream = kind
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
-            .then(EventStream::default);
+        let mut stream = is_event_stream(&answer).then(EventStream::default);
         if id == 0 && stream.is_some() {
             // Nothing in it is waited for.
             self.open = None;
@@ -202,6 +242,11 @@ impl<'a> Line<'a> {
         }
         Ok(text)
     }
+}
+
+fn is_event_stream(answer: &Response<Incoming>) -> bool {
+    let kind = answer.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 async fn connect(address: SocketAddr) -> Result<Open, Failure> {

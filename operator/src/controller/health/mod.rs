@@ -25,7 +25,7 @@ use std::{
 };
 
 use hyper::StatusCode;
-use iam_mcp_crds::{ConditionType, McpServer, McpServerStatus};
+use iam_mcp_crds::{ConditionType, McpServer, McpServerStatus, Protocol, Transport};
 use kube::{
     Resource as _, ResourceExt as _,
     runtime::reflector::{ObjectRef, Store},
@@ -65,6 +65,10 @@ pub struct Endpoint {
     pub host: String,
     /// The path.
     pub path: String,
+    /// The path of a stream of the older HTTP+SSE transport, if there should be one.
+    pub sse_path: Option<String>,
+    /// Which eras it is asked in.
+    pub protocol: Protocol,
 }
 
 impl Endpoint {
@@ -72,10 +76,19 @@ impl Endpoint {
     #[must_use]
     pub fn of(server: &McpServer, pod: IpAddr) -> Self {
         let namespace = server.namespace().unwrap_or_default();
+        let other = server.spec.endpoint.as_deref();
+        // Ports are from 1 to 65535, as the definition has it.
+        let port = other.and_then(|other| u16::try_from(other.port).ok());
         Self {
-            address: SocketAddr::new(pod, build::MCP_PORT),
+            address: SocketAddr::new(pod, port.unwrap_or(build::MCP_PORT)),
             host: format!("{}.{namespace}.svc", server.name_any()),
-            path: "/mcp".to_owned(),
+            path: other.map_or_else(|| "/mcp".to_owned(), |other| other.path.clone()),
+            sse_path: other.and_then(|other| other.sse_path.clone()),
+            protocol: match server.spec.transport {
+                // The bridge speaks 2026-07-28 for any program, and a question in it takes no session of the few there are.
+                Some(Transport::Stdio) => Protocol::Auto,
+                Some(Transport::Http) | None => server.spec.protocol.unwrap_or_default(),
+            },
         }
     }
 }
@@ -105,6 +118,12 @@ pub enum Failure {
         method: &'static str,
         /// The status.
         status: StatusCode,
+    },
+    /// The stream of the older HTTP+SSE transport does not open.
+    #[error("GET {path} does not open a stream that begins with the event endpoint")]
+    NoStream {
+        /// Its path.
+        path: String,
     },
     /// Something that is no answer.
     #[error("the answer to {method} is not what MCP says")]
@@ -136,6 +155,7 @@ impl Failure {
             Self::NotAuthorized => "not_authorized",
             Self::Status { .. } => "status",
             Self::NotMcp { .. } => "not_mcp",
+            Self::NoStream { .. } => "no_stream",
             Self::Refused { .. } => "refused",
         }
     }
@@ -189,7 +209,7 @@ pub fn look(
     verdict::show(status, about, verdict.as_ref(), previous);
     status.session_affinity = affinity::is_automatic(server).then(|| {
         let sessions = status.server.as_ref().and_then(|server| server.session_ids);
-        affinity::shown(sessions)
+        affinity::shown(affinity::Declared::of(server), sessions)
     });
 }
 
@@ -281,7 +301,7 @@ impl Rounds {
         );
         let started = Instant::now();
         let answer = match &pod {
-            Some(pod) => ask::ask(&Endpoint::of(server, pod.ip), affinity::is_automatic(server))
+            Some(pod) => ask::ask(&Endpoint::of(server, pod.ip), affinity::is_found_out(server))
                 .await
                 .map_err(Some),
             None => Err(None),

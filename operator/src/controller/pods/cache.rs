@@ -44,6 +44,8 @@ pub struct Target {
     pub ip: IpAddr,
     /// Whether it drains.
     pub drains: bool,
+    /// Whether it has no admin port to be asked at.
+    pub silent: bool,
 }
 
 /// A draining pod that has to end at once.
@@ -151,6 +153,7 @@ impl Entry {
             uid: self.seen.uid.clone(),
             ip: self.seen.ip?,
             drains: self.seen.drains(),
+            silent: self.seen.silent,
         })
     }
 }

@@ -16,10 +16,10 @@ use crate::controller::build::MARGIN;
 const TOLD_EARLIER: i64 = 5;
 
 /// A draining pod as the status shows it; `None` for one that does not drain, has no session left, or was not
-/// asked yet. A pod that does not answer is shown without sessions.
+/// asked yet, and for one whose sessions nobody can know. A pod that does not answer is shown without sessions.
 #[must_use]
 pub fn shown(name: &str, seen: &Seen, report: Option<&Report>, asked: bool) -> Option<DrainingPod> {
-    let deletion = seen.deletion.filter(|_| seen.drains())?;
+    let deletion = seen.deletion.filter(|_| seen.drains() && !seen.silent)?;
     let sessions = match report {
         Some(report) if report.sessions == 0 => return None,
         Some(report) => cost::rounded(report.sessions),
@@ -64,6 +64,7 @@ mod tests {
             template: 0,
             ready: true,
             gate: None,
+            silent: false,
             created: Timestamp::UNIX_EPOCH,
             phase: Phase::Running,
             deletion: Some(Deletion {

@@ -143,12 +143,17 @@ impl Fleet {
             pods.release(target);
             return;
         }
-        let answer = poll::sessions(target.ip).await;
-        metrics.pod_polled(answer.as_ref().err().map(PollError::category));
-        if let Err(error) = &answer {
-            tracing::debug!(pod = target.pod.1, namespace = target.pod.0, error = %chain(error), "a pod does not say how many sessions it has");
-        }
-        let news = pods.record(target, answer.ok());
+        let report = if target.silent {
+            None
+        } else {
+            let answer = poll::sessions(target.ip).await;
+            metrics.pod_polled(answer.as_ref().err().map(PollError::category));
+            if let Err(error) = &answer {
+                tracing::debug!(pod = target.pod.1, namespace = target.pod.0, error = %chain(error), "a pod does not say how many sessions it has");
+            }
+            answer.ok()
+        };
+        let news = pods.record(target, report);
         metrics.set_draining_pods(pods.draining_in_all());
         if let Some((namespace, name)) = news {
             // Closed only when the controller has ended.
@@ -191,6 +196,8 @@ impl Fleet {
         match self.listed.presence(&self.servers, &target.server) {
             Presence::Unknown | Presence::Elsewhere => Ok(()),
             Presence::Gone => self.shorten(target).await,
+            // It can be told nothing, and ends when it will.
+            Presence::Here(_) if target.silent => Ok(()),
             Presence::Here(server) => match server.read() {
                 Ok(server) => self.cut(&server, &target.server).await,
                 // How many may drain cannot be read.

@@ -90,6 +90,22 @@ impl Resource for SlimPod {
 pub struct SlimSpec {
     node_name: Option<String>,
     readiness_gates: Vec<SlimGate>,
+    containers: Vec<SlimContainerSpec>,
+}
+
+/// What is read of a container's spec.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct SlimContainerSpec {
+    name: String,
+    ports: Vec<SlimPort>,
+}
+
+/// What is read of a container's port.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct SlimPort {
+    name: Option<String>,
 }
 
 /// What is read of a pod's status.
@@ -180,6 +196,8 @@ pub struct Seen {
     pub deletion: Option<Deletion>,
     /// Its gate, if it has one.
     pub gate: Option<Box<Gate>>,
+    /// Whether it has no admin port: its image is not a build of ours, and nobody asks it for its sessions.
+    pub silent: bool,
     /// What a scale-down reads.
     pub cost: Annotated,
 }
@@ -211,6 +229,7 @@ impl Seen {
             template: template(pod.labels().get(TEMPLATE).map(String::as_str)),
             ready: is_true(status, "Ready"),
             gate: gate(pod),
+            silent: is_silent(pod),
             phase,
             deletion,
             cost: Annotated::parse(pod.annotations().get(cost::ANNOTATION).map(String::as_str)),
@@ -238,6 +257,17 @@ fn template(label: Option<&str>) -> u64 {
     let digest = Sha256::digest(label.unwrap_or_default());
     first.copy_from_slice(&digest[..8]);
     u64::from_be_bytes(first)
+}
+
+/// Whether the server's container names its ports, and none of them is the admin port.
+fn is_silent(pod: &SlimPod) -> bool {
+    let server = pod.labels().get("app");
+    let mut containers = pod.spec.containers.iter();
+    let container = containers.find(|container| Some(&container.name) == server);
+    container.is_some_and(|container| {
+        let mut names = container.ports.iter().map(|port| port.name.as_deref());
+        !container.ports.is_empty() && names.all(|name| name != Some("admin"))
+    })
 }
 
 fn gate(pod: &SlimPod) -> Option<Box<Gate>> {
@@ -314,6 +344,20 @@ mod tests {
             phase(json!({"nodeName": "n"}), json!({"phase": "Failed"})),
             Phase::Over
         );
+    }
+
+    #[test]
+    fn a_pod_without_the_admin_port_is_not_asked() {
+        let silent = |ports: serde_json::Value| {
+            let containers =
+                json!([{"name": "proxy", "ports": [{"name": "admin"}]}, {"name": "jobs", "ports": ports}]);
+            seen(json!({"metadata": {"uid": "u", "labels": {"app": "jobs"}}, "spec": {"containers": containers}}))
+                .unwrap()
+                .silent
+        };
+        assert!(silent(json!([{"name": "http", "containerPort": 3000}])));
+        assert!(!silent(json!([{"name": "http"}, {"name": "admin"}])));
+        assert!(!silent(json!([])), "nothing is known");
     }
 
     #[test]

@@ -7,10 +7,10 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::image::Program;
 use super::pods::{is_reserved_annotation, is_reserved_label, is_reserved_path, is_reserved_volume};
 use crate::controller::{
-    build::PORTS,
-    pod_security, stored,
+    build, pod_security, stored,
     strategic::{self, Refused},
 };
 
@@ -22,6 +22,7 @@ pub(super) fn patched(
     base: &PodTemplateSpec,
     patch: &PodTemplatePatch,
     server: &str,
+    program: &Program,
 ) -> Result<PodTemplateSpec, Vec<String>> {
     let (base, template) = parse(base, patch).map_err(|problem| vec![format!("podTemplate.{problem}")])?;
     let mut problems = Vec::new();
@@ -32,10 +33,10 @@ pub(super) fn patched(
         template.spec.as_ref().unwrap_or(&none),
     );
     check_spec(before, after, &mut problems);
-    check_others(after, server, &mut problems);
+    check_others(before, after, server, &build::ports(program), &mut problems);
     let find = |spec: &PodSpec| spec.containers.iter().find(|c| c.name == server).cloned();
     match (find(before), find(after)) {
-        (Some(before), Some(after)) => check_server(&before, &after, &mut problems),
+        (Some(before), Some(after)) => check_server(&before, &after, program, &mut problems),
         _ => problems.push(format!("spec.containers[{server}] is the server, and must stay")),
     }
     let profile = pod_security::restricted(&template);
@@ -210,21 +211,36 @@ fn check_spec(before: &PodSpec, after: &PodSpec, problems: &mut Vec<String>) {
 }
 
 /// Sidecars and init containers stay out of the way of the server.
-fn check_others(spec: &PodSpec, server: &str, problems: &mut Vec<String>) {
+fn check_others(
+    before: &PodSpec,
+    spec: &PodSpec,
+    server: &str,
+    ports: &[(&str, i32)],
+    problems: &mut Vec<String>,
+) {
+    let ours = before.init_containers.as_deref().unwrap_or_default();
+    let kept = spec.init_containers.as_deref().unwrap_or_default();
+    for container in ours.iter().filter(|container| !kept.contains(container)) {
+        problems.push(format!(
+            "spec.initContainers[{}] is the operator's, and must stay as it is",
+            container.name
+        ));
+    }
     for (list, containers) in [
         ("containers", Some(&spec.containers)),
         ("initContainers", spec.init_containers.as_ref()),
     ] {
         for container in containers.into_iter().flatten() {
             let at = format!("spec.{list}[{}]", container.name);
-            if list == "containers" && container.name == server {
+            let is_ours = ours.iter().any(|ours| ours.name == container.name);
+            if (list == "containers" && container.name == server) || (list == "initContainers" && is_ours) {
                 continue;
             }
             if container.name == server || container.name.starts_with(RESERVED_NAME_PREFIX) {
                 problems.push(format!("{at} has a name that is the operator's; choose another"));
             }
             for port in container.ports.iter().flatten() {
-                let taken = PORTS.iter().any(|(name, number)| {
+                let taken = ports.iter().any(|(name, number)| {
                     port.name.as_deref() == Some(name) || port.container_port == *number
                 });
                 if taken {
@@ -239,8 +255,16 @@ fn check_others(spec: &PodSpec, server: &str, problems: &mut Vec<String>) {
 }
 
 /// The container of the server keeps what the operator, the Service and the keys need.
-fn check_server(before: &Container, after: &Container, problems: &mut Vec<String>) {
+fn check_server(before: &Container, after: &Container, program: &Program, problems: &mut Vec<String>) {
     let at = format!("spec.containers[{}]", after.name);
+    let (command, args) = match program {
+        Program::Ours => (
+            "the server's command is fixed",
+            "the server's arguments are fixed",
+        ),
+        Program::Http(_) | Program::Stdio(_) => ("use spec.command", "use spec.args"),
+    };
+    let ports = build::ports(program);
     for (same, field, way_out) in [
         (before.image == after.image, "image", "use spec.image"),
         (
@@ -248,16 +272,8 @@ fn check_server(before: &Container, after: &Container, problems: &mut Vec<String
             "imagePullPolicy",
             "use spec.imagePullPolicy",
         ),
-        (
-            before.command == after.command,
-            "command",
-            "the server's command is fixed",
-        ),
-        (
-            before.args == after.args,
-            "args",
-            "the server's arguments are fixed",
-        ),
+        (before.command == after.command, "command", command),
+        (before.args == after.args, "args", args),
         (
             before.resources == after.resources,
             "resources",
@@ -317,14 +333,14 @@ fn check_server(before: &Container, after: &Container, problems: &mut Vec<String
         "name",
         list(before.env.as_deref()),
         list(after.env.as_deref()),
-        &|name| RESERVED_ENV.contains(&name),
+        &|name| program.has_our_variables() && RESERVED_ENV.contains(&name),
     );
     keep(
         "ports",
         "containerPort",
         list(before.ports.as_deref()),
         list(after.ports.as_deref()),
-        &|number| PORTS.iter().any(|(_, ours)| ours.to_string() == number),
+        &|number| ports.iter().any(|(_, ours)| ours.to_string() == number),
     );
     keep(
         "volumeMounts",

@@ -357,7 +357,8 @@ pub(super) fn patch_template(server: &mut ValidatedServer, spec: &McpServerSpec)
         }
         return Ok(());
     };
-    let patched = super::pod_template::patched(&base(), patch, &server.name).map_err(Invalid)?;
+    let patched =
+        super::pod_template::patched(&base(), patch, &server.name, &server.program).map_err(Invalid)?;
     server.pods.template = Some(Box::new(patched));
     Ok(())
 }

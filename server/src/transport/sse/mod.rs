@@ -33,6 +33,7 @@ use rmcp::model::{
 };
 
 pub use self::sealed::NoRandom;
+pub(crate) use self::sealed::random;
 use self::{
     call::Kept,
     registry::{FindError, Found, Opening, Place, Sessions},

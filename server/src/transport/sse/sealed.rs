@@ -21,7 +21,7 @@ pub(super) const OVERHEAD: usize = 1 + NONCE_LEN + 16;
 pub struct NoRandom;
 
 /// Random bytes.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], NoRandom> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandom> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandom)?;
     Ok(bytes)

@@ -40,7 +40,7 @@ pub(super) const BACKLOG: usize = 16;
 pub(super) const MAX_CALLS: usize = 64;
 
 /// How long an event may wait for room. A client that reads nothing for so long is gone, whatever TCP says.
-pub(super) const STALL_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const STALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a request was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

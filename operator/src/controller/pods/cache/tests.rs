@@ -21,6 +21,7 @@ fn seen(uid: &str) -> Seen {
         template: 0,
         ready: true,
         gate: None,
+        silent: false,
         created: Timestamp::UNIX_EPOCH,
         phase: Phase::Running,
         deletion: None,
