@@ -8,7 +8,8 @@ use super::{
     deployment::{ADMIN_PORT, HTTP_PORT, KEYS_DIR, PEER_PORT, RAPIDAPI_DIR},
 };
 
-pub(super) fn build(server: &ValidatedServer) -> Vec<EnvVar> {
+/// The variables; `further` are those of more fields.
+pub(super) fn build(server: &ValidatedServer, further: Vec<EnvVar>) -> Vec<EnvVar> {
     let ValidatedServer { name, namespace, .. } = server;
     let mut hosts = vec![
         name.clone(),
@@ -67,6 +68,7 @@ pub(super) fn build(server: &ValidatedServer) -> Vec<EnvVar> {
     // A session's id says which pod has its stream.
     let of_the_pod = [("POD_IP", "status.podIP"), ("POD_UID", "metadata.uid")];
     ours.chain(of_the_pod.map(|(name, path)| downward(name, path)))
+        .chain(further)
         .chain(server.env.iter().cloned())
         .collect()
 }

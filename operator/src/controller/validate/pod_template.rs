@@ -14,7 +14,7 @@ use crate::controller::{
     strategic::{self, Refused},
 };
 
-/// What `patch` makes of `base`, the template of the server called `server`.
+/// What `patch` makes of `base`, the template of the server called `server`. `fixed` are variables and paths that stay.
 ///
 /// # Errors
 /// All that the result may not have, each with its path.
@@ -22,6 +22,7 @@ pub(super) fn patched(
     base: &PodTemplateSpec,
     patch: &PodTemplatePatch,
     server: &str,
+    fixed: &[&str],
 ) -> Result<PodTemplateSpec, Vec<String>> {
     let (base, template) = parse(base, patch).map_err(|problem| vec![format!("podTemplate.{problem}")])?;
     let mut problems = Vec::new();
@@ -35,7 +36,7 @@ pub(super) fn patched(
     check_others(after, server, &mut problems);
     let find = |spec: &PodSpec| spec.containers.iter().find(|c| c.name == server).cloned();
     match (find(before), find(after)) {
-        (Some(before), Some(after)) => check_server(&before, &after, &mut problems),
+        (Some(before), Some(after)) => check_server(&before, &after, fixed, &mut problems),
         _ => problems.push(format!("spec.containers[{server}] is the server, and must stay")),
     }
     let profile = pod_security::restricted(&template);
@@ -239,7 +240,7 @@ fn check_others(spec: &PodSpec, server: &str, problems: &mut Vec<String>) {
 }
 
 /// The container of the server keeps what the operator, the Service and the keys need.
-fn check_server(before: &Container, after: &Container, problems: &mut Vec<String>) {
+fn check_server(before: &Container, after: &Container, fixed: &[&str], problems: &mut Vec<String>) {
     let at = format!("spec.containers[{}]", after.name);
     for (same, field, way_out) in [
         (before.image == after.image, "image", "use spec.image"),
@@ -317,7 +318,7 @@ fn check_server(before: &Container, after: &Container, problems: &mut Vec<String
         "name",
         list(before.env.as_deref()),
         list(after.env.as_deref()),
-        &|name| RESERVED_ENV.contains(&name),
+        &|name| RESERVED_ENV.contains(&name) || fixed.contains(&name),
     );
     keep(
         "ports",
@@ -331,7 +332,7 @@ fn check_server(before: &Container, after: &Container, problems: &mut Vec<String
         "mountPath",
         list(before.volume_mounts.as_deref()),
         list(after.volume_mounts.as_deref()),
-        &is_reserved_path,
+        &|path| is_reserved_path(path) || fixed.contains(&path),
     );
 }
 
