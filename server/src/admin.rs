@@ -12,7 +12,7 @@ use axum::{
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
-use crate::{drain::Drain, hex, metrics::Metrics, transport::sse::registry::Sessions};
+use crate::{drain::Drain, hex, http::tokens::Tokens, metrics::Metrics, transport::sse::registry::Sessions};
 
 /// What the routes show and change.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Admin {
     pub metrics: Metrics,
     /// The pod's uid as Kubernetes writes it; empty without a pod.
     pub pod_uid: String,
+    /// The tokens that clients may show, if they stand in a file.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 /// `GET /sessions`.
@@ -41,6 +43,9 @@ struct Report {
     sealing_key: String,
     /// The ids of all that are accepted.
     accepted_keys: Vec<String>,
+    /// The ids of the tokens of clients that are accepted, of those that the operator made: an operator that makes
+    /// another waits until every pod knows it.
+    accepted_tokens: Vec<String>,
 }
 
 /// `POST /drain`: by when, in seconds since 1970, and a proof that whoever asks has a session key.
@@ -60,6 +65,7 @@ pub fn router(admin: Admin) -> Router {
 
 async fn report(State(admin): State<Arc<Admin>>) -> Json<Report> {
     let keys = admin.sessions.keys().keys();
+    let tokens = admin.tokens.as_ref().map(|tokens| tokens.generated_ids());
     Json(Report {
         sessions: admin.sessions.streams(),
         calls: admin.metrics.sse.calls.get(),
@@ -67,6 +73,7 @@ async fn report(State(admin): State<Arc<Admin>>) -> Json<Report> {
         drain_until: admin.drain.until(),
         sealing_key: keys.sealing().id.to_string(),
         accepted_keys: keys.accepted().iter().map(|key| key.id.to_string()).collect(),
+        accepted_tokens: tokens.into_iter().flatten().map(|id| id.to_string()).collect(),
     })
 }
 

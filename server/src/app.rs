@@ -19,7 +19,10 @@ use crate::{
     audit::{self, Audit},
     config::{HttpSettings, Settings, Transport},
     drain::Drain,
-    http::router::{Transports, router},
+    http::{
+        auth,
+        router::{Transports, router},
+    },
     jobs::Jobs,
     keyring::{self, KeyRing},
     limits::Limits,
@@ -215,12 +218,14 @@ impl Server {
             .as_ref()
             .map(|_| Arc::new(Peers::new(owner, metrics.clone())));
         let sse = Sse::new(&handler, Arc::clone(&sessions), peers.clone(), metrics.clone());
+        let tokens = auth::tokens(http);
         let transports = Transports {
             streamable: StreamableHttp::new(&handler, &shutdown.hard(), drain.give_up()),
             sse: sse.clone(),
             drain: drain.clone(),
             limits,
             proxies: settings.limits.proxies.clone(),
+            tokens: tokens.clone(),
         };
         let app = router(http, settings.names.app.as_str().into(), transports, &metrics);
 
@@ -235,6 +240,7 @@ impl Server {
                 drain: drain.clone(),
                 metrics: metrics.clone(),
                 pod_uid: pod_uid(&settings),
+                tokens,
             };
             let mut app = admin::router(health.clone(), Arc::new(registry));
             app = app.merge(sessions_admin::router(sessions));

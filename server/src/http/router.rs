@@ -19,6 +19,7 @@ use super::{
     proxies::Proxies,
     rate_limit,
     refusal::{Refusal, RefusalCode},
+    tokens::Tokens,
 };
 use crate::{
     config::HttpSettings,
@@ -42,6 +43,8 @@ pub struct Transports<H: Serves = Handler> {
     pub limits: Limits,
     /// Who is believed to say whom a request comes from.
     pub proxies: Proxies,
+    /// The tokens that clients may show, if they stand in a file.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 /// Builds the router.
@@ -53,6 +56,7 @@ pub fn router<H: Serves>(
 ) -> Router {
     let drain = transports.drain.clone();
     let (limits, proxies) = (transports.limits.clone(), transports.proxies.clone());
+    let tokens = transports.tokens.clone();
     let mut served = Router::new()
         .route("/", any(message_only::<H>))
         .route("/mcp", any(message_only::<H>))
@@ -65,7 +69,7 @@ pub fn router<H: Serves>(
         .fallback(nothing_here)
         .with_state(Arc::new(transports));
     served = rate_limit::guard(served, &limits, &proxies);
-    served = auth::guard(served, settings, &proxies, metrics);
+    served = auth::guard(served, settings, tokens, &proxies, metrics);
     // Outside of the token check: browsers send no token with a preflight, and pages must see why one is 401.
     if let Some(origins) = &settings.cors_origins {
         served = served.layer(cors::layer(origins.clone()));
