@@ -2,7 +2,7 @@
 //! what is no longer wanted, writes nothing else.
 
 use futures::future::join_all;
-use iam_mcp_crds::{McpServer, McpServerStatus, Reason, TemplateRecord};
+use iam_mcp_crds::{McpServer, McpServerStatus, Reason, RotationSpec, TemplateRecord};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Resource as _, ResourceExt,
@@ -16,11 +16,14 @@ use super::{
     context::Context,
     drift::Repair,
     error::{Blocked, Error},
-    keys,
+    key_care,
+    key_kinds::{KeyKind, SESSION, TOKEN},
+    keys::{self, Wish},
     kinds::{Child, ChildKind},
     live::LiveChild,
     memory::Applied,
     owned, replicas,
+    rotation::Material,
     template::{self, Fate},
 };
 use crate::OPERATOR;
@@ -35,8 +38,10 @@ pub struct Owner {
     pub uid: String,
     /// The owner reference of its children.
     pub reference: OwnerReference,
-    /// The wish for a new session key, see [`keys::ROTATE`].
-    pub rotate: Option<String>,
+    /// When its session key is to be followed by another.
+    pub keys: Wish,
+    /// The same of the token that the operator makes, if it is to make one.
+    pub token: Option<Wish>,
     /// What the pod template is made from, and what the status says of the live one.
     pub template: TemplateOf,
 }
@@ -50,6 +55,8 @@ pub struct TemplateOf {
     pub record: Option<TemplateRecord>,
     /// Whether the spec is as it was when the status was written.
     pub seen: bool,
+    /// Digest of the Secrets and ConfigMaps that are the pods' environment.
+    pub references: Option<String>,
 }
 
 impl Owner {
@@ -65,13 +72,32 @@ impl Owner {
                 block_owner_deletion: Some(true),
                 ..reference
             })?,
-            rotate: server.annotations().get(keys::ROTATE).cloned(),
+            keys: Wish::of(
+                server,
+                &SESSION,
+                server
+                    .spec
+                    .sessions
+                    .as_ref()
+                    .and_then(|s| s.rotate_key_every.as_deref()),
+            ),
+            token: generated(server).map(|spec| Wish::of(server, &TOKEN, spec.rotate_every.as_deref())),
             template: TemplateOf {
                 asked_for: template::asked_for(server).ok()?,
                 record: previous.template.clone(),
                 seen: previous.observed_generation == server.metadata.generation,
+                references: None,
             },
         })
+    }
+
+    /// When a key of a kind is to be followed by another.
+    #[must_use]
+    pub fn wish(&self, kind: &KeyKind) -> &Wish {
+        match (kind.material, &self.token) {
+            (Material::Token, Some(token)) => token,
+            _ => &self.keys,
+        }
     }
 
     fn child(&self, kind: ChildKind) -> ChildRef {
@@ -102,7 +128,7 @@ pub struct Report {
     pub failed: Option<Error>,
     /// State of the pods, as far as known.
     pub workload: Option<Workload>,
-    /// What became of a rotation of the session key.
+    /// What became of rotations of its keys.
     pub rotation: keys::Rotation,
     /// What the live pod template was made from.
     pub template: Option<TemplateRecord>,
@@ -132,24 +158,7 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child], apis: S
     // Identity and keys first: pods cannot start without them. And the policy, so that none starts unguarded.
     let is_first = |kind| matches!(kind, ChildKind::ServiceAccount | ChildKind::NetworkPolicy);
     let (first, rest): (Vec<_>, Vec<_>) = possible.into_iter().partition(|c| is_first(c.kind));
-    let keys_name = super::build::keys_secret_name(&owner.name);
-    match ensure_keys(context, owner, children).await {
-        Ok(keys::Outcome::Rests) => keys::rest(context, owner),
-        Ok(keys::Outcome::Unchanged(secret)) => {
-            let server = (owner.namespace.clone(), owner.name.clone());
-            context.pods.set_drain_keys(&server, || keys::drain_keys(&secret));
-            match keys::rotate(context, owner, &secret).await {
-                Ok(rotation) => report.rotation = rotation,
-                Err(error) => report.failed = Some(error),
-            }
-        }
-        Ok(keys::Outcome::Created) => {
-            context.metrics.write("Secret", "create");
-            report.created.push(format!("Secret/{keys_name}"));
-        }
-        Ok(keys::Outcome::Blocked(blocked)) => report.blocked.push(blocked),
-        Err(error) => report.failed = Some(error),
-    }
+    key_care::look_after(context, owner, &mut report).await;
     for stage in [first, rest] {
         let outcomes = join_all(stage.iter().map(|child| apply_one(context, owner, child))).await;
         for (child, outcome) in stage.iter().zip(outcomes) {
@@ -215,15 +224,13 @@ fn hold_template(
         .get(&owner.child(ChildKind::Deployment))
         .filter(|known| known.is_owned_by(&owner.uid));
     let TemplateOf {
-        asked_for,
-        record,
-        seen,
+        asked_for, record, ..
     } = &owner.template;
     let at = children
         .iter()
         .position(|child| child.kind == ChildKind::Deployment)?;
     let (rendered, live) = (children[at].parts.template?, known?.template?);
-    let fate = template::fate(asked_for, &rendered, Some(&live), record.as_ref(), *seen);
+    let fate = template::fate(&owner.template, &rendered, Some(&live));
     let name = (owner.namespace.clone(), owner.name.clone());
     if fate == Fate::Apply || context.roll.admits(&name) {
         return None;
@@ -235,6 +242,7 @@ fn hold_template(
             asked_for: asked_for.clone(),
             rendered: owned::short_hex(&live),
             live: owned::short_hex(&live),
+            references: None,
         })
     });
     let mut children = children.to_vec();
@@ -263,6 +271,7 @@ fn applied_template(
         asked_for: owner.template.asked_for.clone(),
         rendered: owned::short_hex(&child.parts.template?),
         live: owned::short_hex(&live?.template?),
+        references: owner.template.references.clone(),
     })
 }
 
@@ -281,12 +290,9 @@ async fn manifest(context: &Context, owner: &Owner, child: &Child) -> Result<Val
     Ok(manifest)
 }
 
-async fn ensure_keys(context: &Context, owner: &Owner, children: &[Child]) -> Result<keys::Outcome, Error> {
-    keys::ensure(context, owner, || {
-        let labels = children.first().map(|c| c.manifest["metadata"]["labels"].clone());
-        Ok(serde_json::from_value(labels.unwrap_or_default())?)
-    })
-    .await
+/// The token that the operator is to make.
+fn generated(server: &McpServer) -> Option<&RotationSpec> {
+    server.spec.auth.as_ref()?.bearer.as_ref()?.generated.as_ref()
 }
 
 async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Change, Error> {

@@ -33,7 +33,7 @@ pub use auth::{TOKENS, token_secret_name, tokens_of};
 pub use deployment::{MARGIN, MCP_PORT, PORTS, REFERENCES};
 pub use ingress_class::notice as ingress_notice;
 pub use jobs::{CATALOGUE_DIR, SAVED_DIR};
-pub use labels::{MANAGED_BY, managed_selector, pod_selector, selector_string};
+pub use labels::{MANAGED_BY, common as common_labels, managed_selector, pod_selector, selector_string};
 
 use super::validate::ValidatedServer;
 
