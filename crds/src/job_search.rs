@@ -49,7 +49,7 @@ pub struct JobSearchSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<JobCacheSpec>,
 
-    /// Where clients keep postings. Unset: with several pods, nowhere.
+    /// Where clients keep postings. Unset: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved_jobs: Option<SavedJobsSpec>,
 }

@@ -10,6 +10,7 @@
 )]
 
 mod autoscaling;
+mod bearer;
 mod deleting;
 mod door;
 mod idle;

@@ -7,7 +7,9 @@
     reason = "a test stops at a surprise"
 )]
 
+mod access;
 mod api;
+mod api_access;
 mod api_more;
 mod api_network;
 mod api_pods;
@@ -36,6 +38,7 @@ mod pods;
 mod policies;
 mod process;
 mod prune;
+mod references;
 mod render;
 mod replicas;
 mod rotation;
@@ -44,6 +47,7 @@ mod secret;
 mod session_affinity;
 mod session_key;
 mod sessions;
+mod token_rotation;
 mod upgrade;
 
 use serde_json::{Value, json};

@@ -37,6 +37,17 @@ pub fn asked_for(server: &McpServer) -> Result<String, serde_json::Error> {
         if let Some(Value::Object(service)) = fields.get_mut("service") {
             service.retain(|name, _| name == "hostnames");
         }
+    }
+    // When keys are followed by others is between the operator and their Secrets.
+    for (object, field) in [
+        ("/sessions", "rotateKeyEvery"),
+        ("/auth/bearer/generated", "rotateEvery"),
+    ] {
+        if let Some(Value::Object(object)) = spec.pointer_mut(object) {
+            object.remove(field);
+        }
+    }
+    if let Value::Object(fields) = &mut spec {
         fields.retain(|_, value| value.as_object().is_none_or(|object| !object.is_empty()));
     }
     Ok(short_hex(&digest(&spec)))
@@ -185,6 +196,11 @@ mod tests {
             asked_for(&plain).expect("a spec"),
             asked_for(&beside).expect("a spec")
         );
+        let token = |every: Option<&str>| {
+            let auth = serde_json::json!({"auth": {"bearer": {"generated": {"rotateEvery": every}}}});
+            asked_for(&server(serde_json::from_value(auth).expect("a spec"))).expect("a spec")
+        };
+        assert_eq!(token(None), token(Some("720h")));
         let other = server(McpServerSpec {
             image: Some("image:2".to_owned()),
             ..McpServerSpec::default()
