@@ -2,7 +2,7 @@
 //! what is no longer wanted, writes nothing else.
 
 use futures::future::join_all;
-use iam_mcp_crds::{McpServer, McpServerStatus, Reason, RotationSpec, TemplateRecord};
+use iam_mcp_crds::{McpServer, McpServerStatus, Reason, TemplateRecord};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Resource as _, ResourceExt,
@@ -17,7 +17,7 @@ use super::{
     drift::Repair,
     error::{Blocked, Error},
     key_care,
-    key_kinds::{KeyKind, SESSION, TOKEN},
+    key_kinds::KeyKind,
     keys::{self, Wish},
     kinds::{Child, ChildKind},
     live::LiveChild,
@@ -72,16 +72,8 @@ impl Owner {
                 block_owner_deletion: Some(true),
                 ..reference
             })?,
-            keys: Wish::of(
-                server,
-                &SESSION,
-                server
-                    .spec
-                    .sessions
-                    .as_ref()
-                    .and_then(|s| s.rotate_key_every.as_deref()),
-            ),
-            token: generated(server).map(|spec| Wish::of(server, &TOKEN, spec.rotate_every.as_deref())),
+            keys: Wish::of_session_key(server),
+            token: Wish::of_token(server),
             template: TemplateOf {
                 asked_for: template::asked_for(server).ok()?,
                 record: previous.template.clone(),
@@ -288,11 +280,6 @@ async fn manifest(context: &Context, owner: &Owner, child: &Child) -> Result<Val
         manifest["spec"]["template"] = fields["spec"]["template"].clone();
     }
     Ok(manifest)
-}
-
-/// The token that the operator is to make.
-fn generated(server: &McpServer) -> Option<&RotationSpec> {
-    server.spec.auth.as_ref()?.bearer.as_ref()?.generated.as_ref()
 }
 
 async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Change, Error> {

@@ -25,7 +25,7 @@ use super::{
     context::Context,
     error::{Blocked, Error},
     events::Happened,
-    key_kinds::{KEY_BYTES, KeyKind, SESSION},
+    key_kinds::{KEY_BYTES, KeyKind, SESSION, TOKEN},
     key_secrets::KeySecrets,
     pods::poll::DrainKey,
     rotation::{Awaited, KeyId, Material, SecretKeys, Step, next_step},
@@ -66,14 +66,27 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// What `server` asks of its keys of a kind, with the time that its spec gives.
+    /// What `server` asks of its session key.
     #[must_use]
-    pub fn of(server: &McpServer, kind: &KeyKind, every: Option<&str>) -> Self {
+    pub fn of_session_key(server: &McpServer) -> Self {
+        let sessions = server.spec.sessions.as_ref();
+        let every = sessions.and_then(|sessions| sessions.rotate_key_every.as_deref());
+        Self::of(server, &SESSION, every)
+    }
+
+    /// What `server` asks of the token that the operator makes, if it is to make one.
+    #[must_use]
+    pub fn of_token(server: &McpServer) -> Option<Self> {
+        let bearer = server.spec.auth.as_ref()?.bearer.as_ref()?;
+        let generated = bearer.generated.as_ref()?;
+        Some(Self::of(server, &TOKEN, generated.rotate_every.as_deref()))
+    }
+
+    fn of(server: &McpServer, kind: &KeyKind, every: Option<&str>) -> Self {
+        let every = every.and_then(hours);
         Self {
             asked: server.annotations().get(kind.rotate).cloned(),
-            every: every
-                .and_then(hours)
-                .map(|hours| SignedDuration::from_hours(hours.into())),
+            every: every.map(|hours| SignedDuration::from_hours(hours.into())),
         }
     }
 
