@@ -4,12 +4,23 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    job_sources::{CatalogueSpec, GreenhouseSpec, JobCacheSpec, JobSource, SavedJobsSpec},
+    schema,
+};
+
 /// Where `search_jobs` finds its postings.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.provider != 'JSearch' || (has(self.rapidApi) && has(self.rapidApi.keySecretRef))")
-        .message("jobSearch: provider JSearch needs rapidApi.keySecretRef, the Secret that holds the RapidAPI key")
+        .message("jobSearch: provider JSearch needs rapidApi.keySecretRef, the Secret that holds the RapidAPI key"),
+    validation = Rule::new("!has(self.providers) || self.provider == 'Auto'")
+        .message("jobSearch: give provider or providers, not both"),
+    validation = Rule::new("!has(self.providers) || !('JSearch' in self.providers) || (has(self.rapidApi) && has(self.rapidApi.keySecretRef))")
+        .message("jobSearch: JSearch in providers needs rapidApi.keySecretRef, the Secret that holds the RapidAPI key"),
+    validation = Rule::new("has(self.greenhouse) == (has(self.providers) && 'Greenhouse' in self.providers)")
+        .message("jobSearch: greenhouse.boards and Greenhouse in providers need each other")
 )]
 pub struct JobSearchSpec {
     /// `Auto`: JSearch when there is a RapidAPI key, else the catalogue of sample postings.
@@ -19,6 +30,28 @@ pub struct JobSearchSpec {
     /// JSearch on RapidAPI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rapid_api: Option<RapidApiSpec>,
+
+    /// Several sources of postings that are asked at the same time, instead of `provider`; in this order where they are
+    /// equally good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::set_of_few)]
+    pub providers: Vec<JobSource>,
+
+    /// The boards of companies on Greenhouse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greenhouse: Option<GreenhouseSpec>,
+
+    /// Your own postings, in the place of the samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<CatalogueSpec>,
+
+    /// What is kept of earlier searches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<JobCacheSpec>,
+
+    /// Where clients keep postings. Unset: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_jobs: Option<SavedJobsSpec>,
 }
 
 /// A source of postings.
@@ -46,6 +79,15 @@ pub struct RapidApiSpec {
     /// rotated key needs no restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_secret_ref: Option<SecretKeyRef>,
+
+    /// Requests of one pod that the key may be used for, such as `300/month`; `off`: no limit. Units: `minute`, `hour`,
+    /// `day`, `month`. Default: `1000/hour`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 3, max = 20),
+        regex(pattern = "^(off|[1-9][0-9]{0,8}/(minute|hour|day|month))$")
+    )]
+    pub budget: Option<String>,
 }
 
 /// One key of a Secret in the same namespace.

@@ -9,23 +9,30 @@
     reason = "KubeSchema repeats each struct inside a private module"
 )]
 
+pub mod auth;
 pub mod autoscaling;
 pub mod disruption;
 pub mod exposure;
+pub mod field_env;
 pub mod http_route;
 pub mod image;
 pub mod job_search;
+pub mod job_sources;
+pub mod limits;
 pub mod monitoring;
 pub mod network_policy;
 pub mod probes;
 pub mod rollout;
+pub mod rotation;
 mod schema;
 pub mod sessions;
 pub mod spec;
 pub mod status;
+pub mod telemetry;
 pub mod verify;
 pub mod workload;
 
+pub use auth::{AuthSpec, BearerSpec, OidcSpec};
 pub use autoscaling::{
     AutoscalingSpec, ScalingBehavior, ScalingPolicy, ScalingPolicyType, ScalingRules, SelectPolicy,
 };
@@ -34,15 +41,19 @@ pub use exposure::{ExternalTrafficPolicy, IngressSpec, ServiceSpec, ServiceType,
 pub use http_route::{GatewayRef, HttpRouteSpec};
 pub use image::{EndpointSpec, Protocol, Transport};
 pub use job_search::{JobProvider, JobSearchSpec, RapidApiSpec, SecretKeyRef};
+pub use job_sources::{CatalogueSpec, GreenhouseSpec, JobCacheSpec, JobSource, SavedJobsSpec};
+pub use limits::LimitsSpec;
 pub use monitoring::{MonitoringMode, MonitoringSpec};
 pub use network_policy::{NetworkDestination, NetworkPeer, NetworkPolicySpec};
 pub use probes::{ProbeSpec, ProbesSpec};
 pub use rollout::{RolloutSpec, RolloutStrategy};
+pub use rotation::RotationSpec;
 pub use sessions::SessionsSpec;
 pub use spec::{CorsSpec, ImagePullPolicy, LogLevel, McpServer, McpServerSpec};
 pub use status::{
     ChosenAffinity, ConditionType, DrainingPod, McpServerStatus, ObservedServer, Reason, TemplateRecord,
 };
+pub use telemetry::{AuditLog, LogFormat, TelemetrySpec, TracesSpec};
 pub use verify::Verify;
 pub use workload::{ExtraVolume, PodTemplatePatch, PullSecret};
 

@@ -69,6 +69,13 @@ pub(crate) fn by_name(schema: &mut Schema) {
     keyed(schema, 32, &["name"], 253);
 }
 
+/// Bounds a list of some few values of an enum, each once.
+pub(crate) fn set_of_few(schema: &mut Schema) {
+    schema.insert("minItems".to_owned(), json!(1));
+    schema.insert("maxItems".to_owned(), json!(8));
+    schema.insert("x-kubernetes-list-type".to_owned(), json!("set"));
+}
+
 /// Bounds the volumes more.
 pub(crate) fn bound_volumes(schema: &mut Schema) {
     keyed(schema, 32, &["name"], 63);

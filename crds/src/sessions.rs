@@ -28,6 +28,13 @@ pub struct SessionsSpec {
     #[serde(default = "SessionsSpec::default_max_draining")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_draining_pods: i32,
+
+    /// Time from one session key to the next in hours, such as `720h`; at least `192h`. No session is lost. Unset: only
+    /// on demand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 4, max = 6), regex(pattern = "^[1-9][0-9]{2,4}h$"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('192h')").message("sessions.rotateKeyEvery: at least 192h, which is 8 days: the key before is accepted for 7 days at most, and goes before the next comes"))]
+    pub rotate_key_every: Option<String>,
 }
 
 impl SessionsSpec {
@@ -46,6 +53,7 @@ impl Default for SessionsSpec {
             drain_seconds: Self::default_drain(),
             drain_idle_seconds: None,
             max_draining_pods: Self::default_max_draining(),
+            rotate_key_every: None,
         }
     }
 }

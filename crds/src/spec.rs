@@ -10,12 +10,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    auth::AuthSpec,
     autoscaling::AutoscalingSpec,
     disruption::DisruptionSpec,
     exposure::{IngressSpec, ServiceSpec},
     http_route::HttpRouteSpec,
     image::{EndpointSpec, Protocol, Transport},
     job_search::JobSearchSpec,
+    limits::LimitsSpec,
     monitoring::MonitoringSpec,
     network_policy::NetworkPolicySpec,
     probes::ProbesSpec,
@@ -23,6 +25,7 @@ use crate::{
     schema,
     sessions::SessionsSpec,
     status::McpServerStatus,
+    telemetry::TelemetrySpec,
     verify::Verify,
     workload::{ExtraVolume, PodTemplatePatch, PullSecret},
 };
@@ -168,12 +171,25 @@ pub const RESERVED_ENV: &[&str] = &[
     validation = Rule::new("!has(self.jobSearch) || (!has(self.endpoint) && (!has(self.transport) || self.transport != 'Stdio'))")
         .message("jobSearch: only this project's server searches jobs; leave it out for another image")
         .field_path(".jobSearch"),
-    validation = Rule::new("!has(self.endpoint) || (!has(self.logLevel) && !has(self.cors) && !has(self.monitoring))")
-        .message("endpoint: logLevel, cors and monitoring are what this project's server understands; give another image its own settings by args, env or podTemplate"),
+    validation = Rule::new(
+        "!has(self.endpoint) || (!has(self.logLevel) && !has(self.cors) && !has(self.monitoring) && !has(self.auth) && \
+         !has(self.limits) && !has(self.telemetry))"
+    )
+        .message("endpoint: auth, limits, telemetry, logLevel, cors and monitoring are what this project's server understands; give another image its own settings by args, env or podTemplate"),
     validation = Rule::new("!has(self.endpoint) || !has(self.service) || !has(self.service.hostnames)")
         .message("service.hostnames: another image is not told by which names it is called; give it its own setting by args or env"),
     validation = Rule::new("!has(self.endpoint) || !has(self.sessions) || !has(self.sessions.drainIdleSeconds)")
         .message("sessions.drainIdleSeconds: another image does not know it; drainSeconds sets how long it may take to stop"),
+    validation = Rule::new(
+        "!has(self.sessions) || !has(self.sessions.rotateKeyEvery) || \
+         (!has(self.endpoint) && (!has(self.transport) || self.transport != 'Stdio'))"
+    )
+    .message("sessions.rotateKeyEvery: only this project's server seals sessions with a key; leave it out for another image"),
+    validation = Rule::new(
+        "!has(self.transport) || self.transport != 'Stdio' || ((!has(self.limits) || (!has(self.limits.sessions) && \
+         !has(self.limits.tools))) && (!has(self.telemetry) || !has(self.telemetry.auditLog)))"
+    )
+    .message("transport: limits.sessions, limits.tools and telemetry.auditLog are what this project's server understands, and its bridge does not; leave them out with Stdio"),
     validation = Rule::new("!has(self.endpoint) || !has(self.networkPolicy) || !has(self.networkPolicy.metricsFrom)")
         .message("networkPolicy.metricsFrom: another image has no admin port; let clients in by from"),
     validation = Rule::new(
@@ -187,7 +203,48 @@ pub const RESERVED_ENV: &[&str] = &[
     )
     .message("httpRoute.path: another image sees the path as the client wrote it; endpoint.path must be below httpRoute.path"),
     validation = Rule::new("!has(self.endpoint) || !has(self.endpoint.ssePath) || !has(self.protocol) || self.protocol != 'Stateless'")
-        .message("endpoint.ssePath: the HTTP+SSE transport begins with initialize, which a server with protocol Stateless does not know; leave one of them out")
+        .message("endpoint.ssePath: the HTTP+SSE transport begins with initialize, which a server with protocol Stateless does not know; leave one of them out"),
+    validation = Rule::new(
+        "!has(self.auth) || !has(self.env) || self.env.all(e, !(e.name in ['AUTH', 'AUTH_TOKENS_FILE', \
+         'OIDC_AUDIENCE', 'OIDC_ISSUER', 'OIDC_JWKS_URL', 'OIDC_PRINCIPAL_CLAIM', 'OIDC_SCOPES', 'PUBLIC_URL']))"
+    )
+    .message("env: auth sets AUTH, AUTH_TOKENS_FILE, OIDC_... and PUBLIC_URL; use the field or these variables, not both")
+    .field_path(".env"),
+    validation = Rule::new(
+        "!has(self.limits) || !has(self.env) || self.env.all(e, !(e.name in ['LIMITS_URL', 'MAX_CONNECTIONS', \
+         'MAX_SESSIONS', 'RATE_LIMIT', 'TOOL_LIMITS', 'TRUSTED_PROXIES']))"
+    )
+    .message("env: limits sets LIMITS_URL, MAX_CONNECTIONS, MAX_SESSIONS, RATE_LIMIT, TOOL_LIMITS and TRUSTED_PROXIES; use the field or these variables, not both")
+    .field_path(".env"),
+    validation = Rule::new(
+        "!has(self.telemetry) || !has(self.env) || self.env.all(e, !(e.name in ['ADMIN_TOKEN_FILE', 'AUDIT_LOG', \
+         'LOG_FORMAT', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_HEADERS', 'OTEL_TRACES_SAMPLER', \
+         'OTEL_TRACES_SAMPLER_ARG']))"
+    )
+    .message("env: telemetry sets ADMIN_TOKEN_FILE, AUDIT_LOG, LOG_FORMAT, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG; use the field or these variables, not both")
+    .field_path(".env"),
+    validation = Rule::new(
+        "!has(self.jobSearch) || !has(self.env) || self.env.all(e, \
+         !(has(self.jobSearch.providers) && e.name == 'JOB_PROVIDERS') && \
+         !(has(self.jobSearch.greenhouse) && e.name == 'GREENHOUSE_BOARDS') && \
+         !(has(self.jobSearch.cache) && e.name in ['JOB_CACHE_SECONDS', 'JOB_CACHE_MB']) && \
+         !(has(self.jobSearch.savedJobs) && e.name == 'SAVED_JOBS') && \
+         !(has(self.jobSearch.rapidApi) && has(self.jobSearch.rapidApi.budget) && e.name == 'JSEARCH_BUDGET'))"
+    )
+    .message("env: jobSearch sets JOB_PROVIDERS by providers, GREENHOUSE_BOARDS by greenhouse, JOB_CACHE_SECONDS and JOB_CACHE_MB by cache, SAVED_JOBS by savedJobs, JSEARCH_BUDGET by rapidApi.budget; use the field or the variable, not both")
+    .field_path(".env"),
+    validation = Rule::new(
+        "!has(self.cors) || !has(self.cors.allowedOrigins) || !has(self.env) || self.env.all(e, e.name != 'ALLOWED_ORIGINS')"
+    )
+    .message("env: cors.allowedOrigins sets ALLOWED_ORIGINS; use the field or the variable, not both")
+    .field_path(".env"),
+    validation = Rule::new(
+        "!has(self.volumeMounts) || !has(self.jobSearch) || self.volumeMounts.all(m, \
+         !(has(self.jobSearch.catalogue) && m.mountPath == '/data/catalogue') && \
+         !(has(self.jobSearch.savedJobs) && m.mountPath == '/data/saved'))"
+    )
+    .message("volumeMounts: jobSearch.catalogue mounts /data/catalogue, and jobSearch.savedJobs /data/saved; use one of them")
+    .field_path(".volumeMounts")
 )]
 pub struct McpServerSpec {
     /// The class of operators that looks after this server: those that run with `--class` and the same name. Unset:
@@ -250,6 +307,18 @@ pub struct McpServerSpec {
     /// Cross-origin requests of browsers. Unset: the server sends no CORS headers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cors: Option<CorsSpec>,
+
+    /// Whose requests the server answers. Unset: everybody's who reaches the port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Box<AuthSpec>>,
+
+    /// How much each client may do, and how much a pod holds open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Box<LimitsSpec>>,
+
+    /// What operators see of the server besides its metrics: its log, traces, a line for each tool call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<Box<TelemetrySpec>>,
 
     /// More environment variables for the server's container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -414,9 +483,21 @@ pub enum LogLevel {
 /// Cross-origin requests of browsers.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.origins) || has(self.allowedOrigins)")
+        .message("cors: give origins, allowedOrigins, or both")
+)]
 pub struct CorsSpec {
-    /// Origins that may call the server: `*`, or `scheme://host[:port]` each.
+    /// Origins that may call the server and read its answers: `*`, or `scheme://host[:port]` each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64), inner(length(max = 255)))]
     #[x_kube(validation = Rule::new(r"self.all(o, o == '*' || o.matches('^https?://[^/ ]+$'))").message("cors.origins: each is '*' or scheme://host[:port] without a path, for example https://app.example.com"))]
     pub origins: Vec<String>,
+
+    /// Origins whose requests are answered at all, `*` or `scheme://host[:port]` each; from others they are refused with
+    /// 403. Default: localhost, the server's own names, and `origins`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64), inner(length(max = 255)))]
+    #[x_kube(validation = Rule::new(r"self.all(o, o == '*' || o.matches('^https?://[^/ ,]+$'))").message("cors.allowedOrigins: each is '*' or scheme://host[:port] without a path, for example https://app.example.com"))]
+    pub allowed_origins: Vec<String>,
 }

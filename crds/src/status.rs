@@ -107,6 +107,9 @@ pub struct TemplateRecord {
     pub rendered: String,
     /// Of the template as the API server keeps it.
     pub live: String,
+    /// Of the Secrets and ConfigMaps that are the pods' environment, as the template has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<String>,
 }
 
 /// A pod that was asked to stop and still serves open sessions.
@@ -201,6 +204,8 @@ pub enum Reason {
     ProtocolFailed,
     /// The server asks for a credential that the operator does not have.
     NotAuthorized,
+    /// The server asks for a credential that the spec names, and the operator cannot read it, or there is none.
+    CredentialMissing,
     /// The server was not asked yet.
     NotAskedYet,
     /// The server is never asked.
@@ -247,6 +252,7 @@ impl Reason {
             Self::ProtocolAnswered => "ProtocolAnswered",
             Self::ProtocolFailed => "ProtocolFailed",
             Self::NotAuthorized => "NotAuthorized",
+            Self::CredentialMissing => "CredentialMissing",
             Self::NotAskedYet => "NotAskedYet",
             Self::VerifyOff => "VerifyOff",
         }

@@ -54,6 +54,8 @@ pub struct Mcp {
     pub tools: Vec<(String, Value)>,
     /// What it was asked.
     pub heard: Vec<Heard>,
+    /// The only token that it takes, if it asks for one.
+    pub token: Option<String>,
 }
 
 impl Default for Mcp {
@@ -63,6 +65,7 @@ impl Default for Mcp {
             speaks: Speaks::default(),
             tools: vec![tool("search_jobs"), tool("save_jobs")],
             heard: Vec::new(),
+            token: None,
         }
     }
 }
@@ -151,7 +154,13 @@ fn respond(head: &str, message: &Value, mcp: &mut Mcp) -> Option<Answer> {
             .map(|(name, schema)| json!({"name": name, "inputSchema": schema}));
         json!({"tools": tools.collect::<Vec<_>>()})
     };
+    let shown = header(head, "authorization");
+    let denied = mcp
+        .token
+        .as_ref()
+        .is_some_and(|token| shown != Some(format!("Bearer {token}")));
     let (status, more, body) = match &mcp.speaks {
+        _ if denied => (401, "WWW-Authenticate: Bearer\r\n", String::new()),
         Speaks::Hangs => return None,
         Speaks::Huge => return Some(Answer::Endless),
         Speaks::Unauthorized => (401, "WWW-Authenticate: Bearer\r\n", String::new()),

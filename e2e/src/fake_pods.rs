@@ -45,6 +45,8 @@ pub struct Says {
     pub sealing_key: String,
     /// Ids of the keys that it accepts.
     pub accepted_keys: Vec<String>,
+    /// Ids of the tokens of clients that it takes.
+    pub accepted_tokens: Vec<String>,
     /// Times that it was asked for its sessions.
     pub asked: u32,
     /// The queries of `POST /drain`.
@@ -151,6 +153,7 @@ fn respond(line: &str, says: &mut Says) -> (&'static str, String) {
         let body = json!({
             "sessions": says.sessions, "calls": 0, "draining": says.drain_until.is_some(), "drain_until": says.drain_until,
             "sealing_key": says.sealing_key, "accepted_keys": says.accepted_keys,
+            "accepted_tokens": says.accepted_tokens,
         });
         return ("200 OK", body.to_string());
     }

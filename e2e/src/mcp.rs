@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -24,6 +25,18 @@ impl McpClient {
         Self {
             base: base.to_owned(),
             http: http_client(),
+        }
+    }
+
+    /// The same client, with a token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        let value = HeaderValue::try_from(format!("Bearer {token}")).expect("a token");
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+        let http = http_client_builder().default_headers(headers).build();
+        Self {
+            base: self.base.clone(),
+            http: http.expect("an HTTP client"),
         }
     }
 

@@ -16,11 +16,12 @@ use crate::{
     connect::connect,
     controller::{
         adopt::was_ours,
-        apply::{Owner, TemplateOf},
+        apply::Owner,
         build,
         cache::controller_uid,
         drift::differences,
         health::affinity::resolve_as_told,
+        key_kinds::{KeyKind, SESSION, TOKEN},
         kinds::{Child, ChildKind, in_order},
         owned::{owned_digest, owned_fields, owned_parts},
         template::{Fate, fate},
@@ -106,7 +107,7 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
 
 async fn steps(client: &Client, server: &McpServer, defaults: &Defaults) -> anyhow::Result<Vec<Step>> {
     let name = server.name_any();
-    let Some(owner) = Owner::of(server, &server.status.clone().unwrap_or_default()) else {
+    let Some(mut owner) = Owner::of(server, &server.status.clone().unwrap_or_default()) else {
         bail!("McpServer {name} has no uid");
     };
     let hpas: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &owner.namespace);
@@ -121,12 +122,22 @@ async fn steps(client: &Client, server: &McpServer, defaults: &Defaults) -> anyh
     let mut validated = validate(server, defaults, scaled)
         .with_context(|| format!("McpServer {name} is invalid, and its children stay as they are"))?;
     resolve_as_told(&mut validated, &server.status.clone().unwrap_or_default());
+    // What Secrets hold is not looked at: who explains need not be allowed to.
+    let told = owner
+        .template
+        .record
+        .as_ref()
+        .and_then(|record| record.references.clone());
+    owner.template.references.clone_from(&told);
+    validated.references = told;
     let reference = serde_json::to_value(&owner.reference)?;
     let wanted = in_order(build::build(&validated), Some(&reference))?;
 
     let mut steps = Vec::new();
-    if owner.keys {
-        steps.push(keys(client, &owner).await?);
+    let session = owner.shares_keys.then_some(&SESSION);
+    let token = owner.token.as_ref().map(|_| &TOKEN);
+    for kind in session.into_iter().chain(token) {
+        steps.push(keys(client, &owner, kind).await?);
     }
     for kind in ChildKind::ALL {
         let api: Api<DynamicObject> =
@@ -170,9 +181,9 @@ async fn is_served(api: &Api<DynamicObject>) -> anyhow::Result<bool> {
     }
 }
 
-/// The Secret with the keys is made when it is missing, and never changed but by a rotation.
-async fn keys(client: &Client, owner: &Owner) -> anyhow::Result<Step> {
-    let name = build::keys_secret_name(&owner.name);
+/// A Secret with keys is made when it is missing, and never changed but by a rotation.
+async fn keys(client: &Client, owner: &Owner, kind: &KeyKind) -> anyhow::Result<Step> {
+    let name = format!("{}{}", owner.name, kind.suffix);
     let api: Api<Secret> = Api::namespaced(client.clone(), &owner.namespace);
     let live = api
         .get_metadata_opt(&name)
@@ -210,12 +221,7 @@ fn held(child: &Child, live: &DynamicObject, owner: &Owner) -> anyhow::Result<Op
     let Some(rendered) = child.parts.template else {
         return Ok(None);
     };
-    let TemplateOf {
-        asked_for,
-        record,
-        seen,
-    } = &owner.template;
-    if fate(asked_for, &rendered, Some(&template), record.as_ref(), *seen) == Fate::Apply {
+    if fate(&owner.template, &rendered, Some(&template)) == Fate::Apply {
         return Ok(None);
     }
     let mut held = child.holding(template);

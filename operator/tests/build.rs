@@ -123,9 +123,10 @@ fn small_specs() -> impl Strategy<Value = McpServerSpec> {
                 job_search: secret.map(|secret| JobSearchSpec {
                     provider: JobProvider::JSearch,
                     rapid_api: Some(RapidApiSpec {
-                        host: None,
                         key_secret_ref: Some(secret),
+                        ..RapidApiSpec::default()
                     }),
+                    ..JobSearchSpec::default()
                 }),
                 ingress,
                 autoscaling: hpa.map(|(min_replicas, more)| AutoscalingSpec {
@@ -144,7 +145,10 @@ fn small_specs() -> impl Strategy<Value = McpServerSpec> {
                     ..SessionsSpec::default()
                 }),
                 verify: verify.filter(|verify| *verify != Verify::Off || affinity != SessionAffinity::Auto),
-                cors: (!origins.is_empty()).then_some(iam_mcp_crds::CorsSpec { origins }),
+                cors: (!origins.is_empty()).then(|| iam_mcp_crds::CorsSpec {
+                    origins,
+                    ..iam_mcp_crds::CorsSpec::default()
+                }),
                 ..McpServerSpec::default()
             },
         )

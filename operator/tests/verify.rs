@@ -10,7 +10,7 @@ use std::{
 use iam_mcp_crds::{McpServer, McpServerSpec, Protocol, ServiceSpec, SessionAffinity, Verify};
 use iam_mcp_operator::controller::{
     build::build,
-    health::{Endpoint, Failure, ask::ask},
+    health::{Endpoint, Failure, Unauthorized, ask::ask, credential::Credential},
     validate::{Defaults, validate},
 };
 use serde_json::{Value, json};
@@ -123,6 +123,7 @@ fn endpoint(address: SocketAddr) -> Endpoint {
         path: "/mcp".to_owned(),
         sse_path: None,
         protocol: Protocol::Auto,
+        credential: Credential::None,
     }
 }
 
@@ -222,7 +223,10 @@ async fn what_is_no_server_of_mcp() {
     let error = r#"{"jsonrpc":"2.0","id":2,"error":{"code":-32603,"message":"broken\u001b[2J\nhere"}}"#;
     let endless = format!("[{}", " ".repeat(600 * 1024));
     let cases: Vec<(Vec<String>, Failure)> = vec![
-        (vec![answer(401, json, "", "{}")], Failure::NotAuthorized),
+        (
+            vec![answer(401, json, "", "{}")],
+            Failure::NotAuthorized(Unauthorized::Unexpected),
+        ),
         (
             vec![
                 answer(404, "text/html", "", "<html>"),

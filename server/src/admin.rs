@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     drain::{Drain, Live},
     hex,
+    http::tokens::Tokens,
     keyring::KeyRing,
     metrics::Metrics,
 };
@@ -32,6 +33,8 @@ pub struct Admin<L> {
     pub metrics: Metrics,
     /// The pod's uid as Kubernetes writes it; empty without a pod.
     pub pod_uid: String,
+    /// The tokens that clients may show, if they stand in a file.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 /// `GET /sessions`.
@@ -48,6 +51,9 @@ struct Report {
     sealing_key: String,
     /// The ids of all that are accepted.
     accepted_keys: Vec<String>,
+    /// The ids of the tokens of clients that are accepted, of those that the operator made: an operator that makes
+    /// another waits until every pod knows it.
+    accepted_tokens: Vec<String>,
 }
 
 /// `POST /drain`: by when, in seconds since 1970, and a proof that whoever asks has a session key.
@@ -67,6 +73,7 @@ pub fn router<L: Live>(admin: Admin<L>) -> Router {
 
 async fn report<L: Live>(State(admin): State<Arc<Admin<L>>>) -> Json<Report> {
     let keys = admin.keys.keys();
+    let tokens = admin.tokens.as_ref().map(|tokens| tokens.generated_ids());
     Json(Report {
         sessions: admin.sessions.streams(),
         calls: admin.metrics.sse.calls.get(),
@@ -74,6 +81,7 @@ async fn report<L: Live>(State(admin): State<Arc<Admin<L>>>) -> Json<Report> {
         drain_until: admin.drain.until(),
         sealing_key: keys.sealing().id.to_string(),
         accepted_keys: keys.accepted().iter().map(|key| key.id.to_string()).collect(),
+        accepted_tokens: tokens.into_iter().flatten().map(|id| id.to_string()).collect(),
     })
 }
 

@@ -21,7 +21,11 @@ use crate::{
     audit::{self, Audit},
     config::{HttpSettings, Settings, Transport},
     drain::{Drain, Live},
-    http::router::{Transports, router},
+    http::{
+        auth,
+        router::{Transports, router},
+        tokens::Tokens,
+    },
     jobs::Jobs,
     keyring::{self, KeyRing},
     limits::Limits,
@@ -217,12 +221,14 @@ impl Server {
             .as_ref()
             .map(|_| Arc::new(Peers::new(owner, metrics.clone())));
         let sse = Sse::new(&handler, Arc::clone(&sessions), peers.clone(), metrics.clone());
+        let tokens = auth::tokens(http);
         let transports = Transports {
             streamable: StreamableHttp::new(&handler, &shutdown.hard(), drain.give_up()),
             sse: sse.clone(),
             drain: drain.clone(),
             limits,
             proxies: settings.limits.proxies.clone(),
+            tokens: tokens.clone(),
         };
         let app = router(http, settings.names.app.as_str().into(), transports, &metrics);
 
@@ -236,6 +242,7 @@ impl Server {
             metrics,
             audit,
             drain,
+            tokens,
             closing: closing.clone(),
         };
         let peer_task = peer.zip(peers).map(|(listener, peers)| {
@@ -272,6 +279,8 @@ pub(crate) struct Stage {
     pub(crate) metrics: Metrics,
     pub(crate) audit: Audit,
     pub(crate) drain: Drain,
+    /// The tokens that clients may show, if they stand in a file.
+    pub(crate) tokens: Option<Arc<Tokens>>,
     pub(crate) closing: CancellationToken,
 }
 
@@ -296,6 +305,7 @@ impl Stage {
             metrics,
             audit,
             drain,
+            tokens,
             closing,
         } = self;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -310,6 +320,7 @@ impl Stage {
                 drain: drain.clone(),
                 metrics: metrics.clone(),
                 pod_uid: pod_uid(settings),
+                tokens,
             };
             let mut app = admin::router(health.clone(), Arc::new(registry));
             app = app.merge(sessions_admin::router(sessions));

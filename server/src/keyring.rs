@@ -59,6 +59,17 @@ impl Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId(pub [u8; 8]);
 
+impl KeyId {
+    /// The id of a key, or of a token that nobody can guess.
+    #[must_use]
+    pub fn of(secret: &[u8]) -> Self {
+        let named = digest::digest(&digest::SHA256, &[b"iam-mcp key id", secret].concat());
+        let mut id = [0; 8];
+        id.copy_from_slice(&named.as_ref()[..8]);
+        Self(id)
+    }
+}
+
 impl std::fmt::Display for KeyId {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(&hex::encode(&self.0))
@@ -91,9 +102,6 @@ impl Key {
     /// # Errors
     /// Never, in truth: the derived keys have the right length.
     pub fn new(secret: &[u8; KEY_BYTES]) -> Result<Self, Error> {
-        let named = digest::digest(&digest::SHA256, &[b"iam-mcp key id", secret.as_slice()].concat());
-        let mut id = [0; 8];
-        id.copy_from_slice(&named.as_ref()[..8]);
         let master = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let derive = |purpose: &str| hmac::sign(&master, purpose.as_bytes());
         let sealing = |purpose: &str| {
@@ -104,7 +112,7 @@ impl Key {
         let mut peers = [0; KEY_BYTES];
         peers.copy_from_slice(derive("iam-mcp peer key").as_ref());
         Ok(Self {
-            id: KeyId(id),
+            id: KeyId::of(secret),
             sessions: sealing("iam-mcp session id key")?,
             resumption: sealing("iam-mcp resumption key")?,
             peers,

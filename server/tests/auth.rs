@@ -256,7 +256,7 @@ async fn a_request_carries_its_principal_and_not_its_token() {
         let mut http = Settings::read(|_| None).expect("defaults").http;
         http.auth = settings;
         let served = Router::new().fallback(whoami);
-        let app = auth::guard(served, &http, &Proxies::default(), &Metrics::new().0);
+        let app = auth::guard(served, &http, None, &Proxies::default(), &Metrics::new().0);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port");

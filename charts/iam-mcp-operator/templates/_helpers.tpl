@@ -83,7 +83,11 @@ does not exist yet needs both patch and create.
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]
   verbs: [get, list, watch, create, patch, delete]
-# Watched by their metadata alone; read: the Secrets that McpServers name or own; written: NAME-keys.
+# Watched by their metadata alone; read: those that McpServers have as environment.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch]
+# Watched by their metadata alone; read: the Secrets that McpServers name or own; written: NAME-keys and NAME-token.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch]

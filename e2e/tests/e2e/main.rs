@@ -10,6 +10,7 @@
 )]
 
 mod autoscaling;
+mod bearer;
 mod bridge;
 mod deleting;
 mod door;

@@ -26,7 +26,12 @@ async fn every_verb_that_is_used_is_allowed() {
     let sandbox = Sandbox::namespace_only("roles", &[]).await;
     let reference = json!({"rapidApi": {"keySecretRef": {"name": "absent", "key": "token"}}});
     let claim = json!([{"name": "jobs", "persistentVolumeClaim": {"claimName": "absent"}}]);
-    let spec = json!({"replicas": 0, "ingress": {}, "autoscaling": {}, "networkPolicy": {}, "jobSearch": reference, "volumes": claim});
+    // ConfigMaps are read for what is environment, and a second Secret made.
+    let settings = json!([{"configMapRef": {"name": "settings", "optional": true}}]);
+    let spec = json!({
+        "replicas": 0, "ingress": {}, "autoscaling": {}, "networkPolicy": {}, "jobSearch": reference, "volumes": claim,
+        "envFrom": settings, "auth": {"bearer": {"generated": {}}},
+    });
     sandbox.submit(NAME, spec).await;
     sandbox
         .condition(NAME, ConditionType::Degraded, true, Reason::SecretNotFound)
@@ -162,6 +167,8 @@ async fn it_may_not_do_what_it_does_not_need() {
         ("delete", "deployments.apps"),
         ("delete", "secrets"),
         ("delete", "services"),
+        ("create", "configmaps"),
+        ("patch", "configmaps"),
         ("list", "persistentvolumeclaims"),
         ("get", "pods"),
         ("create", "pods"),

@@ -131,8 +131,10 @@ async fn where_it_serves() {
 
 #[tokio::test]
 async fn settings_of_this_projects_server_are_not_for_another() {
-    let ours = "logLevel, cors and monitoring are what this project's server understands";
+    let ours = "auth, limits, telemetry, logLevel, cors and monitoring are what this project's server understands";
     let jobs = "only this project's server searches jobs";
+    let bridge = "and its bridge does not; leave them out with Stdio";
+    let sealed = "only this project's server seals sessions with a key";
     let port = json!({"env": [{"name": "PORT", "value": "3000"}]});
     let automatic = json!({"verify": "Off", "service": {"sessionAffinity": "Auto"}});
     check(vec![
@@ -141,6 +143,18 @@ async fn settings_of_this_projects_server_are_not_for_another() {
         (http(&json!({"logLevel": "DEBUG"})), Err(ours)),
         (http(&json!({"cors": {"origins": ["*"]}})), Err(ours)),
         (http(&json!({"monitoring": {}})), Err(ours)),
+        (http(&json!({"auth": {"bearer": {"generated": {}}}})), Err(ours)),
+        (http(&json!({"limits": {"connections": 9}})), Err(ours)),
+        (http(&json!({"telemetry": {"logFormat": "Text"}})), Err(ours)),
+        (
+            stdio(&json!({"auth": {"bearer": {"generated": {}}}, "limits": {"connections": 9}, "telemetry": {"logFormat": "Text"}})),
+            Ok(()),
+        ),
+        (stdio(&json!({"limits": {"sessions": 9}})), Err(bridge)),
+        (stdio(&json!({"limits": {"tools": {"*": "1/s"}}})), Err(bridge)),
+        (stdio(&json!({"telemetry": {"auditLog": "Stderr"}})), Err(bridge)),
+        (http(&json!({"sessions": {"rotateKeyEvery": "192h"}})), Err(sealed)),
+        (stdio(&json!({"sessions": {"rotateKeyEvery": "192h"}})), Err(sealed)),
         (
             stdio(&json!({"logLevel": "DEBUG", "cors": {"origins": ["*"]}, "monitoring": {}})),
             Ok(()),

@@ -7,7 +7,9 @@
     reason = "a test stops at a surprise"
 )]
 
+mod access;
 mod api;
+mod api_access;
 mod api_growth;
 mod api_image;
 mod api_more;
@@ -42,6 +44,7 @@ mod pods;
 mod policies;
 mod process;
 mod prune;
+mod references;
 mod render;
 mod replicas;
 mod restore;
@@ -53,6 +56,7 @@ mod session_key;
 mod sessions;
 mod skew;
 mod storms;
+mod token_rotation;
 mod traces;
 mod upgrade;
 

@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 
 use super::{
     apply::Owner,
-    build::{KEYS_SUFFIX, MANAGED_BY},
+    build::MANAGED_BY,
     context::Context,
     error::Error,
+    key_kinds::{SESSION, TOKEN},
 };
 use crate::OPERATOR;
 
@@ -38,7 +39,10 @@ pub fn was_ours(live: &Value) -> bool {
     let metadata = &live["metadata"];
     let name = metadata["name"].as_str().unwrap_or_default();
     let server = match live["kind"].as_str() {
-        Some("Secret") => name.strip_suffix(KEYS_SUFFIX).unwrap_or_default(),
+        Some("Secret") => [&SESSION, &TOKEN]
+            .into_iter()
+            .find_map(|kind| name.strip_suffix(kind.suffix))
+            .unwrap_or_default(),
         _ => name,
     };
     if metadata["labels"][MANAGED_BY] != OPERATOR || !metadata["deletionTimestamp"].is_null() {

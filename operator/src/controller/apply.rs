@@ -16,11 +16,14 @@ use super::{
     context::Context,
     drift::Repair,
     error::{Blocked, Error},
-    keys,
+    key_care,
+    key_kinds::KeyKind,
+    keys::{self, Wish},
     kinds::{Child, ChildKind},
     memory::Applied,
     owned, replicas,
     send::{Created, create, send},
+    rotation::Material,
     template::{self, Fate},
     validate,
 };
@@ -36,9 +39,11 @@ pub struct Owner {
     /// The owner reference of its children.
     pub reference: OwnerReference,
     /// Whether its pods share keys.
-    pub keys: bool,
-    /// The wish for a new session key, see [`keys::ROTATE`].
-    pub rotate: Option<String>,
+    pub shares_keys: bool,
+    /// When its session key is to be followed by another.
+    pub keys: Wish,
+    /// The same of the token that the operator makes, if it is to make one.
+    pub token: Option<Wish>,
     /// What the pod template is made from, and what the status says of the live one.
     pub template: TemplateOf,
 }
@@ -52,6 +57,8 @@ pub struct TemplateOf {
     pub record: Option<TemplateRecord>,
     /// Whether the spec is as it was when the status was written.
     pub seen: bool,
+    /// Digest of the Secrets and ConfigMaps that are the pods' environment.
+    pub references: Option<String>,
 }
 
 impl Owner {
@@ -67,14 +74,25 @@ impl Owner {
                 block_owner_deletion: Some(true),
                 ..reference
             })?,
-            keys: validate::has_keys(&server.spec),
-            rotate: server.annotations().get(keys::ROTATE).cloned(),
+            shares_keys: validate::has_keys(&server.spec),
+            keys: Wish::of_session_key(server),
+            token: Wish::of_token(server),
             template: TemplateOf {
                 asked_for: template::asked_for(server).ok()?,
                 record: previous.template.clone(),
                 seen: previous.observed_generation == server.metadata.generation,
+                references: None,
             },
         })
+    }
+
+    /// When a key of a kind is to be followed by another.
+    #[must_use]
+    pub fn wish(&self, kind: &KeyKind) -> &Wish {
+        match (kind.material, &self.token) {
+            (Material::Token, Some(token)) => token,
+            _ => &self.keys,
+        }
     }
 
     fn child(&self, kind: ChildKind) -> ChildRef {
@@ -107,7 +125,7 @@ pub struct Report {
     pub failed: Option<Error>,
     /// State of the pods, as far as known.
     pub workload: Option<Workload>,
-    /// What became of a rotation of the session key.
+    /// What became of rotations of its keys.
     pub rotation: keys::Rotation,
     /// What the live pod template was made from.
     pub template: Option<TemplateRecord>,
@@ -138,26 +156,7 @@ pub async fn apply(context: &Context, owner: &Owner, children: &[Child], apis: S
     // Identity and keys first: pods cannot start without them. And the policy, so that none starts unguarded.
     let is_first = |kind| matches!(kind, ChildKind::ServiceAccount | ChildKind::NetworkPolicy);
     let (first, rest): (Vec<_>, Vec<_>) = possible.into_iter().partition(|c| is_first(c.kind));
-    let keys_name = super::build::keys_secret_name(&owner.name);
-    match ensure_keys(context, owner, children).await {
-        Ok(keys::Outcome::NotWanted) => {}
-        Ok(keys::Outcome::Rests) => keys::rest(context, owner),
-        Ok(keys::Outcome::Unchanged(secret)) => {
-            let server = (owner.namespace.clone(), owner.name.clone());
-            context.pods.set_drain_keys(&server, || keys::drain_keys(&secret));
-            match keys::rotate(context, owner, &secret).await {
-                Ok(rotation) => report.rotation = rotation,
-                Err(error) => report.failed = Some(error),
-            }
-        }
-        Ok(keys::Outcome::Created) => {
-            context.metrics.write("Secret", "create");
-            report.created.push(format!("Secret/{keys_name}"));
-        }
-        Ok(keys::Outcome::Adopted) => report.adopted.push(format!("Secret/{keys_name}")),
-        Ok(keys::Outcome::Blocked(blocked)) => report.blocked.push(blocked),
-        Err(error) => report.failed = Some(error),
-    }
+    key_care::look_after(context, owner, &mut report).await;
     for stage in [first, rest] {
         let outcomes = join_all(stage.iter().map(|child| apply_one(context, owner, child))).await;
         for (child, outcome) in stage.iter().zip(outcomes) {
@@ -224,15 +223,13 @@ fn hold_template(
         .get(&owner.child(ChildKind::Deployment))
         .filter(|known| known.is_owned_by(&owner.uid));
     let TemplateOf {
-        asked_for,
-        record,
-        seen,
+        asked_for, record, ..
     } = &owner.template;
     let at = children
         .iter()
         .position(|child| child.kind == ChildKind::Deployment)?;
     let (rendered, live) = (children[at].parts.template?, known?.template?);
-    let fate = template::fate(asked_for, &rendered, Some(&live), record.as_ref(), *seen);
+    let fate = template::fate(&owner.template, &rendered, Some(&live));
     let name = (owner.namespace.clone(), owner.name.clone());
     if fate == Fate::Apply || context.roll.admits(&name) {
         return None;
@@ -244,6 +241,7 @@ fn hold_template(
             asked_for: asked_for.clone(),
             rendered: owned::short_hex(&live),
             live: owned::short_hex(&live),
+            references: None,
         })
     });
     let mut children = children.to_vec();
@@ -272,15 +270,8 @@ fn applied_template(
         asked_for: owner.template.asked_for.clone(),
         rendered: owned::short_hex(&child.parts.template?),
         live: owned::short_hex(&live?.template?),
+        references: owner.template.references.clone(),
     })
-}
-
-async fn ensure_keys(context: &Context, owner: &Owner, children: &[Child]) -> Result<keys::Outcome, Error> {
-    keys::ensure(context, owner, || {
-        let labels = children.first().map(|c| c.manifest["metadata"]["labels"].clone());
-        Ok(serde_json::from_value(labels.unwrap_or_default())?)
-    })
-    .await
 }
 
 async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Change, Error> {

@@ -20,6 +20,7 @@ use super::{
     events::Events,
     health::{gate::Gates, ledger::Ledger},
     index::{Name, PointerIndex},
+    key_kinds::TOKEN,
     key_secrets::KeySecrets,
     kinds::ChildKind,
     live::LiveChild,
@@ -45,12 +46,16 @@ pub struct Context {
     pub children: ChildCache,
     /// Secrets with the keys of servers.
     pub key_secrets: KeySecrets,
+    /// Secrets with the tokens that were made for servers.
+    pub token_secrets: KeySecrets,
     /// Which kinds that a cluster may lack are there.
     pub apis: Apis,
     /// HPA → Deployment.
     pub hpas: PointerIndex,
-    /// Server → Secrets that it names.
+    /// Server → Secrets that it names, or has as environment.
     pub secrets: PointerIndex,
+    /// Server → ConfigMaps that it has as environment.
+    pub config_maps: PointerIndex,
     /// Live pods.
     pub pods: Directory,
     /// What servers said over MCP, and when they are asked again. Nobody is, until this is set.
@@ -95,9 +100,11 @@ impl Context {
             roll,
             children: ChildCache::default(),
             key_secrets: KeySecrets::default(),
+            token_secrets: KeySecrets::new(&TOKEN),
             apis: Apis::default(),
             hpas: PointerIndex::default(),
             secrets: PointerIndex::default(),
+            config_maps: PointerIndex::default(),
             pods: Directory::default(),
             health: Ledger::default(),
             gates: Gates::default(),
@@ -164,6 +171,7 @@ impl Context {
         self.memory.forget(&uid);
         let name = full_name(metadata);
         self.secrets.remove(&name);
+        self.config_maps.remove(&name);
         self.apis.forget(&name);
         self.health.forget(&name);
         self.pods.set_rotating(&name, false);

@@ -1,25 +1,27 @@
-//! The Secrets `NAME-keys` by their metadata: enough to know of nearly all of them that they need no look inside. So a
+//! The Secrets `NAME-keys`, or `NAME-token`, by their metadata: enough to know of nearly all of them that they need no look inside. So a
 //! pass reads none, and a start does not read one for each server.
 
 use std::collections::{HashMap, HashSet};
 
+use jiff::Timestamp;
 use kube::core::ObjectMeta;
 use parking_lot::RwLock;
 
 use super::{
     apply::Owner,
-    build::{KEYS_SUFFIX, SESSION_KEY},
     cache::{controller_uid, newer},
     context::full_name,
     index::Name,
+    key_kinds::{KeyKind, SESSION},
     keys,
     uid::Uid,
 };
 use crate::OPERATOR;
 
 /// All Secrets that have the name of one with keys, by server; also those of somebody else.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct KeySecrets {
+    kind: &'static KeyKind,
     known: RwLock<HashMap<Name, Known>>,
 }
 
@@ -32,10 +34,12 @@ struct Known {
     rests: bool,
     /// The wish for a new key that was last acted on.
     acted_on: Option<Box<str>>,
+    /// When the key in use came into use.
+    made: Option<Timestamp>,
 }
 
 impl Known {
-    fn new(metadata: &ObjectMeta) -> Self {
+    fn new(kind: &KeyKind, metadata: &ObjectMeta) -> Self {
         let text = |text: Option<&String>| text.map(|text| text.as_str().into());
         let noted = metadata.annotations.as_ref();
         let holds = |key: &str, ours: bool| {
@@ -51,20 +55,44 @@ impl Known {
             owner: controller_uid(metadata).as_deref().map(Uid::from),
             version: text(metadata.resource_version.as_ref()).unwrap_or_default(),
             // Whoever writes a value takes it over, so what is still ours is what we wrote.
-            rests: holds(SESSION_KEY, true)
-                && !holds(keys::NEXT_KEY, false)
-                && !holds(keys::PREVIOUS_KEY, false)
-                && noted.is_none_or(|noted| !noted.contains_key(keys::SINCE)),
-            acted_on: text(noted.and_then(|noted| noted.get(keys::ACTED_ON))),
+            rests: holds(kind.current, true)
+                && kind.derived.is_none_or(|(derived, _)| holds(derived, true))
+                && !holds(kind.next, false)
+                && !holds(kind.previous, false)
+                && noted.is_none_or(|noted| !noted.contains_key(kind.since)),
+            acted_on: text(noted.and_then(|noted| noted.get(kind.rotate))),
+            made: keys::made(kind, metadata),
         }
     }
 }
 
+impl Default for KeySecrets {
+    fn default() -> Self {
+        Self::new(&SESSION)
+    }
+}
+
 impl KeySecrets {
+    /// None of a kind.
+    #[must_use]
+    pub fn new(kind: &'static KeyKind) -> Self {
+        Self {
+            kind,
+            known: RwLock::default(),
+        }
+    }
+
+    /// The server whose keys a Secret of this name would hold.
+    #[must_use]
+    pub fn server_of(&self, secret: &Name) -> Option<Name> {
+        let server = secret.1.strip_suffix(self.kind.suffix)?;
+        Some((secret.0.clone(), server.to_owned()))
+    }
+
     /// Takes in a Secret as it was seen, or as the API server answered. Gives its server if that is news for it.
     pub fn see(&self, metadata: &ObjectMeta) -> Option<Name> {
-        let server = server_of(&full_name(metadata))?;
-        let seen = Known::new(metadata);
+        let server = self.server_of(&full_name(metadata))?;
+        let seen = Known::new(self.kind, metadata);
         let mut known = self.known.write();
         if let Some(before) = known.get_mut(&server) {
             if before.uid == seen.uid && newer(&before.version, &seen.version) {
@@ -74,7 +102,8 @@ impl KeySecrets {
                 || before.owner != seen.owner
                 || before.rests != seen.rests
                 || !seen.rests
-                || before.acted_on != seen.acted_on;
+                || before.acted_on != seen.acted_on
+                || before.made != seen.made;
             *before = seen;
             return news.then_some(server);
         }
@@ -84,7 +113,7 @@ impl KeySecrets {
 
     /// Forgets a Secret that is gone. Gives its server if it was known.
     pub fn remove(&self, metadata: &ObjectMeta) -> Option<Name> {
-        let server = server_of(&full_name(metadata))?;
+        let server = self.server_of(&full_name(metadata))?;
         let mut known = self.known.write();
         let uid = metadata.uid.as_deref().unwrap_or_default();
         known.get(&server).filter(|known| known.uid.is(uid))?;
@@ -115,19 +144,14 @@ impl KeySecrets {
         known
             .get(&(owner.namespace.clone(), owner.name.clone()))
             .is_some_and(|known| {
-                let wanted = owner.rotate.as_deref();
+                let wish = owner.wish(self.kind);
+                let wanted = wish.asked.as_deref();
                 known.rests
+                    && !wish.is_due(known.made, Timestamp::now())
                     && known.owner.as_ref().is_some_and(|uid| uid.is(&owner.uid))
                     && wanted.is_none_or(|wanted| known.acted_on.as_deref() == Some(wanted))
             })
     }
-}
-
-/// The server whose keys a Secret of this name would hold.
-#[must_use]
-pub fn server_of(secret: &Name) -> Option<Name> {
-    let server = secret.1.strip_suffix(KEYS_SUFFIX)?;
-    Some((secret.0.clone(), server.to_owned()))
 }
 
 #[cfg(test)]
@@ -136,6 +160,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::controller::{key_kinds::TOKEN, keys::Wish};
 
     const OWNER: &str = "0e7b5d7c-0000-4000-8000-000000000001";
 
@@ -146,7 +171,11 @@ mod tests {
             namespace: "n".to_owned(),
             uid: OWNER.to_owned(),
             reference: OwnerReference::default(),
-            rotate: rotate.map(str::to_owned),
+            keys: Wish {
+                asked: rotate.map(str::to_owned),
+                every: None,
+            },
+            token: None,
             template: crate::controller::apply::TemplateOf::default(),
         }
     }
@@ -181,7 +210,7 @@ mod tests {
             !rests(&secret("1", OPERATOR, &json!({}), &json!({})), None),
             "somebody removed it"
         );
-        let since = json!({keys::SINCE: "2026-01-01T00:00:00Z"});
+        let since = json!({SESSION.since: "2026-01-01T00:00:00Z"});
         assert!(
             !rests(&secret("1", OPERATOR, &key, &since), None),
             "a rotation is under way"
@@ -193,7 +222,7 @@ mod tests {
     #[test]
     fn a_wish_for_a_new_key_is_looked_at_once() {
         let key = json!({"f:session-key": {}});
-        let done = secret("1", OPERATOR, &key, &json!({keys::ACTED_ON: "a"}));
+        let done = secret("1", OPERATOR, &key, &json!({SESSION.rotate: "a"}));
         assert!(rests(&done, Some("a")) && rests(&done, None));
         assert!(!rests(&done, Some("b")));
     }
@@ -227,5 +256,40 @@ mod tests {
         secrets.see(&secret("1", OPERATOR, &json!({}), &json!({})));
         assert!(secrets.retain_listed(Some("other"), &HashSet::new()).is_empty());
         assert_eq!(secrets.retain_listed(Some("n"), &HashSet::new()).len(), 1);
+    }
+
+    #[test]
+    fn a_key_that_is_too_old_is_looked_at() {
+        let secrets = KeySecrets::default();
+        let key = json!({"f:session-key": {}});
+        let made = Timestamp::now() - jiff::SignedDuration::from_hours(200);
+        secrets.see(&secret("1", OPERATOR, &key, &json!({SESSION.made: made})));
+        let every = |hours| Owner {
+            keys: Wish {
+                asked: None,
+                every: Some(jiff::SignedDuration::from_hours(hours)),
+            },
+            ..owner(None)
+        };
+        assert!(secrets.rests(&owner(None)) && secrets.rests(&every(201)));
+        assert!(!secrets.rests(&every(192)));
+    }
+
+    #[test]
+    fn a_token_rests_while_its_file_is_ours_too() {
+        let secrets = KeySecrets::new(&TOKEN);
+        let owner = Owner {
+            token: Some(Wish::default()),
+            ..owner(None)
+        };
+        let named = |data: &Value| ObjectMeta {
+            name: Some("jobs-token".to_owned()),
+            ..secret("1", OPERATOR, data, &json!({}))
+        };
+        secrets.see(&named(&json!({"f:token": {}, "f:tokens": {}})));
+        assert!(secrets.rests(&owner));
+        let secrets = KeySecrets::new(&TOKEN);
+        secrets.see(&named(&json!({"f:token": {}})));
+        assert!(!secrets.rests(&owner), "somebody wrote another file");
     }
 }

@@ -12,16 +12,20 @@ pub mod error;
 pub mod events;
 pub mod health;
 pub mod index;
+pub mod key_care;
+pub mod key_kinds;
 pub mod key_secrets;
 pub mod keys;
 pub mod kinds;
 mod listing;
 pub mod live;
 pub mod memory;
+pub mod named;
 pub mod owned;
 pub mod pod_security;
 pub mod pods;
 pub mod quantity;
+pub mod references;
 pub mod replicas;
 pub mod roll;
 pub mod rotation;
@@ -202,7 +206,7 @@ async fn look_after(server: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
 /// One pass over one server; answers when to look again if nothing happens.
 async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> {
     let previous = status::previous(server, context);
-    let Some(owner) = Owner::of(server, &previous) else {
+    let Some(mut owner) = Owner::of(server, &previous) else {
         return Ok(RESYNC);
     };
     let draining = || context.pods.draining(&full_name(&server.metadata));
@@ -235,11 +239,19 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
         }
     };
     health::affinity::resolve(&mut validated, context, &previous);
+    let resolved = references::resolve(&validated, &owner, references.secrets, &previous, context).await?;
+    owner.template.references.clone_from(&resolved.digest);
+    validated.references = resolved.digest;
     let reference = serde_json::to_value(&owner.reference)?;
     let children = kinds::in_order(build::build(&validated), Some(&reference))?;
-    let report = apply::apply(context, &owner, &children, references.served)
+    let mut report = apply::apply(context, &owner, &children, references.served)
         .instrument(debug_span!("apply"))
         .await;
+    if resolved.made_keys {
+        report
+            .created
+            .push(format!("Secret/{}", build::keys_secret_name(&owner.name)));
+    }
     tell(server, &report, context).await;
 
     let failing = report
@@ -254,7 +266,7 @@ async fn pass(server: &McpServer, context: &Context) -> Result<Duration, Error> 
     let trouble = report
         .blocked
         .first()
-        .or(references.key_problem.as_ref())
+        .or(references.secret_problem.as_ref())
         .or(failing.as_ref())
         .or(missing.as_ref())
         .or(notice.as_ref())
@@ -356,7 +368,7 @@ async fn tell(server: &McpServer, report: &Report, context: &Context) {
         let note = format!("deleted {}, no longer asked for", report.pruned.join(", "));
         context.events.publish(server, Happened::Pruned, note).await;
     }
-    if let Some((happened, note)) = &report.rotation.told {
+    for (happened, note) in &report.rotation.told {
         context.events.publish(server, *happened, note.clone()).await;
     }
     for repair in &report.repaired {

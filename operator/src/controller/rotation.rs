@@ -1,4 +1,4 @@
-//! Rotating a session key without losing a session. Pure: the next step follows from what the Secret
+//! Rotating a session key or a token without losing a session. Pure: the next step follows from what the Secret
 //! holds, what the pods say and the time, so an operator that starts anew goes on where it stands.
 //!
 //! A key is first accepted by every pod, then seals, and its predecessor goes last: a pod that does not know
@@ -72,10 +72,24 @@ impl<'de> Deserialize<'de> for KeyId {
     }
 }
 
-/// The keys in a Secret `NAME-keys`, by their ids, and what is noted beside them.
+/// What a key is for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Material {
+    /// Pods seal session ids with it.
+    #[default]
+    SessionKey,
+    /// Clients show it to pods.
+    Token,
+}
+
+/// The keys in a Secret, by their ids, and what is noted beside them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SecretKeys {
-    /// Seals.
+    /// What they are for.
+    pub material: Material,
+    /// Whether the one in use is as old as it may be.
+    pub due: bool,
+    /// Seals, or is shown.
     pub sealing: KeyId,
     /// Is accepted, and is to seal next.
     pub next: Option<KeyId>,
@@ -128,21 +142,31 @@ pub enum Awaited {
     Sealing(usize),
     /// Pods that may have sealed with the old key.
     OldPods(usize),
+    /// Clients that may still show the old token.
+    Clients,
 }
 
-/// The next step of a rotation. `wanted` is the McpServer's wish; `pods` are all of its pods that are on
+/// The next step of a rotation. For a token, pods say only which they accept. `wanted` is the McpServer's wish; `pods` are all of its pods that are on
 /// a node and have not ended.
 #[must_use]
 pub fn next_step(keys: &SecretKeys, wanted: Option<&str>, pods: &[PodKeys], now: Timestamp) -> Step {
     if keys.next.is_none() && keys.previous.is_none() {
         let new = wanted.is_some_and(|wanted| keys.acted_on.as_deref() != Some(wanted));
-        return if new { Step::Start } else { Step::Rest };
+        return if new || keys.due { Step::Start } else { Step::Rest };
     }
     let Some(since) = keys.since else {
         return Step::Stamp;
     };
     // There is room for one old key: it goes before the next is made the sealing one.
     match (keys.previous, keys.next) {
+        // Clients have it until they take the new one: no pod can say when that is.
+        (Some(_), _) if keys.material == Material::Token => {
+            if now.duration_since(since) > LONGEST_SESSION {
+                Step::Retire
+            } else {
+                Step::Await(Awaited::Clients)
+            }
+        }
         (Some(_), _) => before_retiring(keys.sealing, since, pods, now),
         (None, Some(next)) => before_promoting(next, since, pods, now),
         (None, None) => Step::Rest,

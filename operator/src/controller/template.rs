@@ -5,10 +5,13 @@
 //! has another default image, and neither is a reason to touch a server that runs. So the status says from what the
 //! current template was made, and a template that differs without a change of the spec is held back.
 
-use iam_mcp_crds::{McpServer, TemplateRecord};
+use iam_mcp_crds::McpServer;
 use serde_json::Value;
 
-use super::owned::{Digest, digest, short_hex};
+use super::{
+    apply::TemplateOf,
+    owned::{Digest, digest, short_hex},
+};
 
 /// Fields of the spec that are in no template: a change of them is no reason for new pods.
 const BESIDE_THE_TEMPLATE: &[&str] = &["autoscaling", "operatorClass", "paused", "replicas", "rollout"];
@@ -34,32 +37,39 @@ pub fn asked_for(server: &McpServer) -> Result<String, serde_json::Error> {
         if let Some(Value::Object(service)) = fields.get_mut("service") {
             service.retain(|name, _| name == "hostnames");
         }
+    }
+    // When keys are followed by others is between the operator and their Secrets.
+    for (object, field) in [
+        ("/sessions", "rotateKeyEvery"),
+        ("/auth/bearer/generated", "rotateEvery"),
+    ] {
+        if let Some(Value::Object(object)) = spec.pointer_mut(object) {
+            object.remove(field);
+        }
+    }
+    if let Value::Object(fields) = &mut spec {
         fields.retain(|_, value| value.as_object().is_none_or(|object| !object.is_empty()));
     }
     Ok(short_hex(&digest(&spec)))
 }
 
-/// Decides for a template that is rendered as `rendered`, while the live one, if any, is `live`; `record` is what the
-/// status says of that, and `seen` whether the operator before had seen the spec as it is.
+/// Decides for a template that is rendered as `rendered` from `of`, while the live one, if any, is `live`.
 #[must_use]
-pub fn fate(
-    asked_for: &str,
-    rendered: &Digest,
-    live: Option<&Digest>,
-    record: Option<&TemplateRecord>,
-    seen: bool,
-) -> Fate {
+pub fn fate(of: &TemplateOf, rendered: &Digest, live: Option<&Digest>) -> Fate {
     let Some(live) = live else {
         return Fate::Apply;
     };
     if live == rendered {
         return Fate::Apply;
     }
-    let hold = match record {
+    let hold = match &of.record {
         // An operator that kept no record made it.
-        None => seen,
+        None => of.seen,
         Some(record) => {
-            record.asked_for == asked_for
+            record.asked_for == of.asked_for
+                // What the pods have as environment changed. One that was made without a look at that waits: its pods
+                // never followed it.
+                && (record.references.is_none() || record.references == of.references)
                 // Somebody changed it: there is nothing left to hold on to.
                 && record.live == short_hex(live)
                 // The API server has written in another form what we would apply now.
@@ -71,7 +81,7 @@ pub fn fate(
 
 #[cfg(test)]
 mod tests {
-    use iam_mcp_crds::McpServerSpec;
+    use iam_mcp_crds::{McpServerSpec, TemplateRecord};
 
     use super::*;
 
@@ -83,6 +93,16 @@ mod tests {
             asked_for: asked_for.to_owned(),
             rendered: short_hex(&OLD),
             live: short_hex(&OLD),
+            references: None,
+        }
+    }
+
+    fn of(asked_for: &str, record: Option<&TemplateRecord>, seen: bool) -> TemplateOf {
+        TemplateOf {
+            asked_for: asked_for.to_owned(),
+            record: record.cloned(),
+            seen,
+            references: None,
         }
     }
 
@@ -90,7 +110,7 @@ mod tests {
     fn only_the_operators_own_change_is_held_back() {
         let same = record("spec");
         let decide = |asked_for, rendered, live: Option<&Digest>, record: Option<&TemplateRecord>| {
-            fate(asked_for, rendered, live, record, true)
+            fate(&of(asked_for, record, true), rendered, live)
         };
         assert_eq!(
             decide("spec", &NEW, Some(&OLD), Some(&same)),
@@ -122,8 +142,8 @@ mod tests {
 
     #[test]
     fn a_template_of_an_operator_without_records_is_held_unless_the_spec_is_new() {
-        assert_eq!(fate("spec", &NEW, Some(&OLD), None, true), Fate::Hold);
-        assert_eq!(fate("spec", &NEW, Some(&OLD), None, false), Fate::Apply);
+        assert_eq!(fate(&of("spec", None, true), &NEW, Some(&OLD)), Fate::Hold);
+        assert_eq!(fate(&of("spec", None, false), &NEW, Some(&OLD)), Fate::Apply);
     }
 
     #[test]
@@ -132,7 +152,33 @@ mod tests {
             live: short_hex(&NEW),
             ..record("spec")
         };
-        assert_eq!(fate("spec", &OLD, Some(&NEW), Some(&record), true), Fate::Apply);
+        assert_eq!(
+            fate(&of("spec", Some(&record), true), &OLD, Some(&NEW)),
+            Fate::Apply
+        );
+    }
+
+    #[test]
+    fn other_content_of_what_pods_refer_to_is_a_reason_for_new_pods() {
+        let decide = |before: Option<&str>, now: Option<&str>| {
+            let record = TemplateRecord {
+                references: before.map(str::to_owned),
+                ..record("spec")
+            };
+            let of = TemplateOf {
+                references: now.map(str::to_owned),
+                ..of("spec", Some(&record), true)
+            };
+            fate(&of, &NEW, Some(&OLD))
+        };
+        assert_eq!(decide(Some("a"), Some("b")), Fate::Apply);
+        assert_eq!(decide(Some("a"), Some("a")), Fate::Hold, "an upgrade");
+        assert_eq!(
+            decide(None, Some("a")),
+            Fate::Hold,
+            "the upgrade that began to look at it"
+        );
+        assert_eq!(decide(None, None), Fate::Hold);
     }
 
     #[test]
@@ -150,6 +196,11 @@ mod tests {
             asked_for(&plain).expect("a spec"),
             asked_for(&beside).expect("a spec")
         );
+        let token = |every: Option<&str>| {
+            let auth = serde_json::json!({"auth": {"bearer": {"generated": {"rotateEvery": every}}}});
+            asked_for(&server(serde_json::from_value(auth).expect("a spec"))).expect("a spec")
+        };
+        assert_eq!(token(None), token(Some("720h")));
         let other = server(McpServerSpec {
             image: Some("image:2".to_owned()),
             ..McpServerSpec::default()

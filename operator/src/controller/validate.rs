@@ -3,16 +3,18 @@
 //! Most rules are in the CRD, so that the API server refuses a bad resource at once. They stand here
 //! again because `render` has no API server, and because a definition can be older than its objects.
 
+mod access;
 mod exposure;
 mod image;
+mod jobs;
 mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_mcp_crds::{
-    AutoscalingSpec, DisruptionSpec, HttpRouteSpec, ImagePullPolicy, IngressSpec, JobProvider, LogLevel,
-    McpServer, McpServerSpec, MonitoringSpec, NetworkPolicySpec, Protocol, SecretKeyRef, ServiceSpec,
-    SessionAffinity, SessionsSpec, Verify, spec::RESERVED_ENV,
+    AuthSpec, AutoscalingSpec, DisruptionSpec, HttpRouteSpec, ImagePullPolicy, IngressSpec, JobProvider,
+    LimitsSpec, LogLevel, McpServer, McpServerSpec, MonitoringSpec, NetworkPolicySpec, Protocol, SecretKeyRef,
+    ServiceSpec, SessionAffinity, SessionsSpec, TelemetrySpec, Verify, spec::RESERVED_ENV,
 };
 use k8s_openapi::{
     api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements},
@@ -26,6 +28,7 @@ mod pod_template;
 mod pods;
 
 pub use image::{HttpImage, Program, StdioImage, has_keys};
+pub use jobs::Jobs;
 pub use pods::{Claims, Pods, Strategy, claims_named};
 
 /// Longest name: with the longest suffix of a child it still fits a label value (63).
@@ -113,6 +116,19 @@ pub struct ValidatedServer {
     pub pods: Pods,
     /// How it is made sure that the server speaks MCP.
     pub verify: Verify,
+    /// Whose requests are answered; `None`: everybody's.
+    pub auth: Option<AuthSpec>,
+    /// How much each client may do.
+    pub limits: LimitsSpec,
+    /// Log, traces, audit.
+    pub telemetry: TelemetrySpec,
+    /// Origins that are answered at all; empty: as the server has it.
+    pub allowed_origins: Vec<String>,
+    /// Sources of postings, and what is kept of them.
+    pub jobs: Jobs,
+    /// Digest of the Secrets and ConfigMaps that are the pods' environment. Not part of the resource: `validate` knows
+    /// none, the operator what it reads.
+    pub references: Option<String>,
 }
 
 impl ValidatedServer {
@@ -178,10 +194,10 @@ pub fn validate(
     problems.extend(affinity_problem(spec));
     check_quantities(spec, &mut problems);
     let search = spec.job_search.clone().unwrap_or_default();
+    let jobs = Jobs::of(&search);
     let rapid_api = search.rapid_api.unwrap_or_default();
-    if search.provider == JobProvider::JSearch && rapid_api.key_secret_ref.is_none() {
-        problems.push("jobSearch: provider JSearch needs rapidApi.keySecretRef".to_owned());
-    }
+    problems.extend(jobs::problems(spec));
+    problems.extend(access::problems(spec));
     let pods = pods::validate(&name, spec, &mut problems);
     if !problems.is_empty() {
         return Err(Invalid(problems));
@@ -226,6 +242,12 @@ pub fn validate(
         pod_monitors_served: true,
         sessions,
         verify: spec.verify.unwrap_or_default(),
+        auth: spec.auth.as_deref().cloned(),
+        limits: spec.limits.as_deref().cloned().unwrap_or_default(),
+        telemetry: spec.telemetry.as_deref().cloned().unwrap_or_default(),
+        allowed_origins: spec.cors.clone().map(|c| c.allowed_origins).unwrap_or_default(),
+        jobs,
+        references: None,
         pods,
     };
     // Last, since it looks at what is built of all the others.

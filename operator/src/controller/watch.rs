@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use iam_mcp_crds::McpServer;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
     Api, Resource, ResourceExt as _,
     api::PartialObjectMeta,
@@ -23,7 +23,6 @@ use super::{
     cache::ChildRef,
     context::{Context, full_name},
     index::Name,
-    key_secrets::server_of,
     kinds::ChildKind,
     listing::Listing,
     live::LiveChild,
@@ -82,6 +81,7 @@ pub fn start(context: &Arc<Context>, namespaces: &[String], stop: &CancellationT
         }
         spawn(stop, watch().autoscalers());
         spawn(stop, watch().secrets());
+        spawn(stop, watch().config_maps());
         spawn(stop, watch().pods());
     }
     for kind in ChildKind::OPTIONAL {
@@ -303,32 +303,38 @@ impl Watch {
         let api: Api<PartialObjectMeta<Secret>> =
             scoped(self.context.client.clone(), self.namespace.as_deref());
         let config = watcher::Config::default().page_size(PAGE_SIZE);
-        let mut listing = Listing::default();
+        let (keys, tokens) = (&self.context.key_secrets, &self.context.token_secrets);
+        let (mut of_keys, mut of_tokens) = (Listing::default(), Listing::default());
         let mut events = watcher(api, config).default_backoff().boxed();
         while let Some(event) = self.next("Secret", &mut events).await {
-            let known = &self.context.key_secrets;
             match event {
-                Event::Init => listing.begin(),
+                Event::Init => {
+                    of_keys.begin();
+                    of_tokens.begin();
+                }
                 Event::InitApply(secret) => {
-                    if let Some(server) = server_of(&full_name(&secret.metadata)) {
-                        listing.add(|| server);
+                    let name = full_name(&secret.metadata);
+                    for (known, listing) in [(keys, &mut of_keys), (tokens, &mut of_tokens)] {
+                        if let Some(server) = known.server_of(&name) {
+                            listing.add(|| server);
+                        }
                     }
-                    self.see_secret(&secret.metadata, known.see(&secret.metadata))
-                        .await;
+                    self.see_secret(&secret.metadata).await;
                 }
                 Event::InitDone => {
-                    if let Some(listed) = listing.end() {
-                        let gone = known.retain_listed(self.namespace.as_deref(), &listed);
-                        self.wake_named(gone).await;
+                    for (known, listing) in [(keys, &mut of_keys), (tokens, &mut of_tokens)] {
+                        if let Some(listed) = listing.end() {
+                            let gone = known.retain_listed(self.namespace.as_deref(), &listed);
+                            self.wake_named(gone).await;
+                        }
                     }
                     self.synced.cancel();
                 }
-                Event::Apply(secret) => {
-                    self.see_secret(&secret.metadata, known.see(&secret.metadata))
-                        .await;
-                }
+                Event::Apply(secret) => self.see_secret(&secret.metadata).await,
                 Event::Delete(secret) => {
-                    self.see_secret(&secret.metadata, known.remove(&secret.metadata))
+                    let gone = [keys, tokens].map(|known| known.remove(&secret.metadata));
+                    self.wake_named(gone.into_iter().flatten().collect()).await;
+                    self.wake_named(self.context.secrets.sources(&full_name(&secret.metadata)))
                         .await;
                 }
             }
@@ -336,10 +342,30 @@ impl Watch {
     }
 
     /// Wakes the servers that name a Secret, and the one whose keys it has, where that is news for it.
-    async fn see_secret(&self, metadata: &ObjectMeta, concerned: Option<Name>) {
-        self.wake_named(concerned.into_iter().collect()).await;
+    async fn see_secret(&self, metadata: &ObjectMeta) {
+        let (keys, tokens) = (&self.context.key_secrets, &self.context.token_secrets);
+        let concerned = [keys, tokens].map(|known| known.see(metadata));
+        self.wake_named(concerned.into_iter().flatten().collect()).await;
         self.wake_named(self.context.secrets.sources(&full_name(metadata)))
             .await;
+    }
+
+    /// Watches the metadata of ConfigMaps, never their data, for those that servers have as environment.
+    async fn config_maps(self) {
+        let api: Api<PartialObjectMeta<ConfigMap>> =
+            scoped(self.context.client.clone(), self.namespace.as_deref());
+        let config = watcher::Config::default().page_size(PAGE_SIZE);
+        let mut events = watcher(api, config).default_backoff().boxed();
+        while let Some(event) = self.next("ConfigMap", &mut events).await {
+            match event {
+                Event::Init => {}
+                Event::InitDone => self.synced.cancel(),
+                Event::InitApply(map) | Event::Apply(map) | Event::Delete(map) => {
+                    let concerned = self.context.config_maps.sources(&full_name(&map.metadata));
+                    self.wake_named(concerned).await;
+                }
+            }
+        }
     }
 
     /// The next event; failures are logged and counted, and the watch goes on after its back-off.

@@ -34,7 +34,7 @@ use crate::{
     audit::Audit,
     config::Settings,
     drain::Drain,
-    http::router::Shell,
+    http::{auth, router::Shell},
     keyring::KeyRing,
     limits::Limits,
     metrics::Metrics,
@@ -142,7 +142,9 @@ impl Server {
             shared: Arc::clone(&shared),
             drain: drain.clone(),
         });
+        let tokens = auth::tokens(&settings.http);
         let shell = Shell {
+            tokens: tokens.clone(),
             drain: drain.clone(),
             limits: Limits::http(&settings.limits, metrics.clone()),
             proxies: settings.limits.proxies.clone(),
@@ -164,6 +166,7 @@ impl Server {
             metrics,
             audit,
             drain,
+            tokens,
             closing,
         };
         let wait = settings.http.verify_at_start.unwrap_or(true);

@@ -3,7 +3,6 @@
 use std::{
     io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -13,7 +12,10 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::http::{self, Server};
-use crate::config::{AuthSettings, HttpSettings, Settings};
+use crate::{
+    config::{AuthSettings, HttpSettings, Settings},
+    http::tokens,
+};
 
 /// The version that is spoken with `/mcp`: the last one that says hello.
 const VERSION: &str = "2025-11-25";
@@ -199,7 +201,7 @@ async fn health(server: &Server) -> Result<String, Error> {
 /// What it offers, for people.
 async fn mcp(server: &Server, auth: &AuthSettings) -> Result<String, Error> {
     let token = if let AuthSettings::Bearer { tokens } = auth {
-        first_token(tokens)
+        tokens::first(tokens)
     } else {
         None
     };
@@ -256,14 +258,4 @@ async fn asked(
         return Err(Error::Refused { url, status, told });
     }
     parsed.ok_or(Error::Stranger { url })
-}
-
-/// The token of the first line that has one. Whether it is good, the server says.
-fn first_token(path: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let line = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with('#'))?;
-    line.split_whitespace().last().map(str::to_owned)
 }

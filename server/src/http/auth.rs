@@ -2,7 +2,7 @@
 //! tokens MUST NOT be in the query string). A session id is no proof of anything. Tokens stand in a file
 //! ([`super::tokens`]), or an issuer made them ([`crate::oidc`]).
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension, Router,
@@ -37,7 +37,7 @@ pub struct Auth {
 
 #[derive(Debug)]
 enum Kind {
-    Tokens(Tokens),
+    Tokens(Arc<Tokens>),
     Oidc(Box<Oidc>, Resource),
 }
 
@@ -91,11 +91,11 @@ impl Denied {
 }
 
 impl Auth {
-    /// Takes the tokens in this file, and those that will be in it.
+    /// Takes these tokens, and those that will be in their file.
     #[must_use]
-    pub fn tokens(file: &Path, metrics: Metrics) -> Self {
+    pub fn tokens(tokens: Arc<Tokens>, metrics: Metrics) -> Self {
         Self {
-            kind: Kind::Tokens(Tokens::new(file)),
+            kind: Kind::Tokens(tokens),
             metrics,
         }
     }
@@ -175,9 +175,24 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Denied> {
     Ok(token)
 }
 
+/// The tokens of the file that these settings name, to be shared by all who look at them.
+#[must_use]
+pub fn tokens(http: &HttpSettings) -> Option<Arc<Tokens>> {
+    match &http.auth {
+        AuthSettings::Bearer { tokens } => Some(Arc::new(Tokens::new(tokens))),
+        AuthSettings::None | AuthSettings::Oidc(_) => None,
+    }
+}
+
 /// Puts the check in front of all that `served` answers, its fallback too. Behind it every request has a
 /// [`Principal`] among its extensions. Beside it, and open, is what clients need to get a token.
-pub fn guard(served: Router, http: &HttpSettings, proxies: &Proxies, metrics: &Metrics) -> Router {
+pub fn guard(
+    served: Router,
+    http: &HttpSettings,
+    tokens: Option<Arc<Tokens>>,
+    proxies: &Proxies,
+    metrics: &Metrics,
+) -> Router {
     let guarded = |auth| {
         served
             .clone()
@@ -185,7 +200,10 @@ pub fn guard(served: Router, http: &HttpSettings, proxies: &Proxies, metrics: &M
     };
     match &http.auth {
         AuthSettings::None => served.layer(Extension(Principal::ANONYMOUS)),
-        AuthSettings::Bearer { tokens } => guarded(Auth::tokens(tokens, metrics.clone())),
+        AuthSettings::Bearer { tokens: file } => {
+            let tokens = tokens.unwrap_or_else(|| Arc::new(Tokens::new(file)));
+            guarded(Auth::tokens(tokens, metrics.clone()))
+        }
         AuthSettings::Oidc(settings) => {
             let resource = Resource::new(http, settings, proxies);
             let oidc = Oidc::new(settings, metrics.clone());
@@ -222,7 +240,10 @@ mod tests {
     fn auth() -> (Auth, tempfile::NamedTempFile) {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
         std::fs::write(file.path(), format!("alice {TOKEN}\n")).expect("written");
-        (Auth::tokens(file.path(), Metrics::new().0), file)
+        (
+            Auth::tokens(Arc::new(Tokens::new(file.path())), Metrics::new().0),
+            file,
+        )
     }
 
     /// Tokens of a file are checked without waiting.

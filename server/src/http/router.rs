@@ -19,6 +19,7 @@ use super::{
     proxies::Proxies,
     rate_limit,
     refusal::{Refusal, RefusalCode},
+    tokens::Tokens,
 };
 use crate::{
     config::HttpSettings,
@@ -42,6 +43,8 @@ pub struct Transports<H: Serves = Handler> {
     pub limits: Limits,
     /// Who is believed to say whom a request comes from.
     pub proxies: Proxies,
+    /// The tokens that clients may show, if they stand in a file.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 /// Builds the router.
@@ -53,6 +56,7 @@ pub fn router<H: Serves>(
 ) -> Router {
     let (limits, proxies) = (transports.limits.clone(), transports.proxies.clone());
     let drain = transports.drain.clone();
+    let tokens = transports.tokens.clone();
     let served = Router::new()
         .route("/", any(message_only::<H>))
         .route("/mcp", any(message_only::<H>))
@@ -68,6 +72,7 @@ pub fn router<H: Serves>(
         drain,
         limits,
         proxies,
+        tokens,
     };
     shell.around(served, settings, name, metrics)
 }
@@ -81,6 +86,8 @@ pub(crate) struct Shell {
     pub(crate) limits: Limits,
     /// Who is believed to say whom a request comes from.
     pub(crate) proxies: Proxies,
+    /// The tokens that clients may show, if they stand in a file.
+    pub(crate) tokens: Option<Arc<Tokens>>,
 }
 
 impl Shell {
@@ -96,9 +103,10 @@ impl Shell {
             drain,
             limits,
             proxies,
+            tokens,
         } = self;
         let served = rate_limit::guard(served, &limits, &proxies);
-        let mut served = auth::guard(served, settings, &proxies, metrics);
+        let mut served = auth::guard(served, settings, tokens, &proxies, metrics);
         // Outside of the token check: browsers send no token with a preflight, and pages must see why one is 401.
         if let Some(origins) = &settings.cors_origins {
             served = served.layer(cors::layer(origins.clone()));

@@ -16,7 +16,10 @@ use ring::digest;
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::principal::{self, Principal};
-use crate::fresh::{self, Fresh};
+use crate::{
+    fresh::{self, Fresh},
+    keyring::KeyId,
+};
 
 /// Room for about a thousand tokens. Each request is compared with all of them, and a bigger file is
 /// probably the wrong one.
@@ -86,6 +89,8 @@ struct Known {
 pub(crate) struct Token {
     digest: Digest,
     owner: Principal,
+    /// Of one that the operator made. Those that people choose might be guessed from it.
+    id: Option<KeyId>,
 }
 
 impl std::fmt::Debug for Token {
@@ -132,6 +137,31 @@ impl Tokens {
         }
         bool::from(found).then_some(Principal::from_bytes(owner))
     }
+
+    /// The ids of those that the operator made.
+    #[must_use]
+    pub fn generated_ids(&self) -> Vec<KeyId> {
+        self.known().tokens.iter().filter_map(|token| token.id).collect()
+    }
+}
+
+/// The first token in the file; `None` if there is none.
+#[must_use]
+pub fn first(path: &Path) -> Option<String> {
+    let content = read(path).ok()?;
+    let text = String::from_utf8_lossy(&content);
+    let good = |line: &&str| matches!(parse_line(line.trim()), Some(Ok(_)));
+    let line = text.lines().find(good)?;
+    line.split_whitespace().last().map(str::to_owned)
+}
+
+/// Whether the operator made this token: `iam_` and 32 random bytes.
+fn is_generated(token: &str) -> bool {
+    let random = token.strip_prefix("iam_");
+    random.is_some_and(|random| {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        random.len() == 43 && random.bytes().all(good)
+    })
 }
 
 /// Whether a server can start with this file: it can be read, and holds a token.
@@ -244,7 +274,8 @@ fn named(name: Option<&str>, token: &str) -> Result<Token, &'static str> {
             Principal::named(&format!("{:08x}", u32::from_be_bytes([a, b, c, d])))
         }
     };
-    Ok(Token { digest, owner })
+    let id = is_generated(token).then(|| KeyId::of(token.as_bytes()));
+    Ok(Token { digest, owner, id })
 }
 
 fn sha256(bytes: &[u8]) -> Digest {
@@ -353,6 +384,24 @@ mod tests {
         let tokens = Tokens::new(Path::new("/nonexistent/tokens"));
         assert_eq!(tokens.owner(OLD), None);
         assert_eq!(tokens.owner(""), None);
+    }
+
+    #[test]
+    fn only_what_the_operator_made_has_an_id() {
+        let made = format!("iam_{}", "BwcH".repeat(11).split_at(43).0);
+        let file = write(format!("alice {OLD}\ngenerated {made}\nbob iam_{OLD}\n"));
+        assert_eq!(
+            always_reading(&file).generated_ids(),
+            [KeyId::of(made.as_bytes())]
+        );
+    }
+
+    #[test]
+    fn the_first_good_token_is_not_on_a_bad_line() {
+        let file = write(format!("# alice\n\nbob short\nalice {OLD}\n{NEW}\n"));
+        assert_eq!(first(file.path()).as_deref(), Some(OLD));
+        assert_eq!(first(write("bob short").path()), None);
+        assert_eq!(first(Path::new("/nonexistent/tokens")), None);
     }
 
     #[test]

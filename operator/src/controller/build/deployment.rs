@@ -5,7 +5,7 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec},
         core::v1::{
-            Capabilities, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction, KeyToPath,
+            Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, KeyToPath,
             PodReadinessGate, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile,
             SecretVolumeSource, SecurityContext, Volume, VolumeMount,
         },
@@ -15,7 +15,7 @@ use k8s_openapi::{
 use kube::api::ObjectMeta;
 
 use super::{
-    ValidatedServer, env, image, keys_secret_name,
+    ValidatedServer, additions, env, image, keys_secret_name,
     labels::{common, pod_selector},
     metadata, pods,
 };
@@ -42,6 +42,8 @@ pub(super) const KEYS_DIR: &str = "/var/run/iam-mcp/keys";
 pub(super) const RAPIDAPI_DIR: &str = "/var/run/iam-mcp/rapidapi";
 /// Readable for the group, which `fsGroup` makes ours; nobody else.
 const SECRET_MODE: i32 = 0o440;
+/// Annotation of the pods: digest of the keys of Secrets and ConfigMaps that are their environment.
+pub const REFERENCES: &str = "iam-mcp.dev/references";
 /// Seconds of grace beyond the time to drain: the server exits at most 12 s after it, and a busy node may
 /// be slow. Less, and the kubelet would cut what the server is about to end in good order.
 pub const MARGIN: i64 = 30;
@@ -59,14 +61,27 @@ pub(super) fn build(server: &ValidatedServer) -> Deployment {
                 ..LabelSelector::default()
             },
             strategy: Some(pods::strategy(server)),
-            template: match &server.pods.template {
-                Some(patched) => patched.as_ref().clone(),
-                None => template(server),
-            },
+            template: referring(
+                match &server.pods.template {
+                    Some(patched) => patched.as_ref().clone(),
+                    None => template(server),
+                },
+                server.references.as_deref(),
+            ),
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
     }
+}
+
+/// The template with a digest of what its pods read when they start, and not again: other content makes other pods.
+fn referring(mut template: PodTemplateSpec, digest: Option<&str>) -> PodTemplateSpec {
+    if let Some(digest) = digest {
+        let metadata = template.metadata.get_or_insert_default();
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(REFERENCES.to_owned(), digest.to_owned());
+    }
+    template
 }
 
 /// The pods' template, before `podTemplate` changes it.
@@ -83,6 +98,12 @@ pub(super) fn template(server: &ValidatedServer) -> PodTemplateSpec {
 }
 
 fn pod(server: &ValidatedServer) -> PodSpec {
+    let more = additions::build(server);
+    let mut volumes = match server.program {
+        Program::Ours => volumes(server),
+        Program::Http(_) | Program::Stdio(_) => image::volumes(server),
+    };
+    volumes.extend(more.volumes);
     PodSpec {
         service_account_name: Some(server.name.clone()),
         automount_service_account_token: Some(false),
@@ -102,11 +123,8 @@ fn pod(server: &ValidatedServer) -> PodSpec {
             ..PodSecurityContext::default()
         }),
         init_containers: image::init_containers(server),
-        containers: vec![container(server)],
-        volumes: Some(match server.program {
-            Program::Ours => volumes(server),
-            Program::Http(_) | Program::Stdio(_) => image::volumes(server),
-        }),
+        containers: vec![container(server, more.env, more.mounts)],
+        volumes: Some(volumes),
         readiness_gates: (server.verify == Verify::Gate).then(|| {
             vec![PodReadinessGate {
                 condition_type: gate::CONDITION.to_owned(),
@@ -116,7 +134,7 @@ fn pod(server: &ValidatedServer) -> PodSpec {
     }
 }
 
-fn container(server: &ValidatedServer) -> Container {
+fn container(server: &ValidatedServer, env: Vec<EnvVar>, mounts: Vec<VolumeMount>) -> Container {
     let base = Container {
         name: server.name.clone(),
         image: Some(server.image.clone()),
@@ -140,9 +158,9 @@ fn container(server: &ValidatedServer) -> Container {
         ..Container::default()
     };
     match &server.program {
-        Program::Ours => ours(base, server),
+        Program::Ours => ours(base, server, env, mounts),
         Program::Http(program) => image::http(base, server, program),
-        Program::Stdio(program) => image::stdio(base, server, program),
+        Program::Stdio(program) => image::stdio(base, server, program, env, mounts),
     }
 }
 
@@ -177,14 +195,20 @@ pub(super) fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     }
 }
 
-fn ours(base: Container, server: &ValidatedServer) -> Container {
+fn ours(
+    base: Container,
+    server: &ValidatedServer,
+    env: Vec<EnvVar>,
+    more_mounts: Vec<VolumeMount>,
+) -> Container {
     let mut mounts = vec![mount("data", "/data", false), mount("keys", KEYS_DIR, true)];
     if server.rapid_api_key.is_some() {
         mounts.push(mount("rapidapi", RAPIDAPI_DIR, true));
     }
+    mounts.extend(more_mounts);
     Container {
         args: Some(vec!["http".to_owned()]),
-        env: Some(env::build(server)),
+        env: Some(env::build(server, env)),
         volume_mounts: Some(mounts),
         ..asked_at_the_admin_port(base)
     }

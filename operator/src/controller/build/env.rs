@@ -12,7 +12,8 @@ use crate::controller::validate::Program;
 /// What a build of ours understands, and the bridge does not: it has no keys, no peers and no jobs.
 const NOT_THE_BRIDGE: [&str; 4] = ["IAM_DATA_ROOT", "JOB_PROVIDER", "PEER_PORT", "SESSION_KEY_FILE"];
 
-pub(super) fn build(server: &ValidatedServer) -> Vec<EnvVar> {
+/// The variables; `further` are those of more fields.
+pub(super) fn build(server: &ValidatedServer, further: Vec<EnvVar>) -> Vec<EnvVar> {
     let bridge = matches!(server.program, Program::Stdio(_));
     let ValidatedServer { name, namespace, .. } = server;
     let mut hosts = vec![
@@ -77,6 +78,7 @@ pub(super) fn build(server: &ValidatedServer) -> Vec<EnvVar> {
     let of_the_pod = [("POD_IP", "status.podIP"), ("POD_UID", "metadata.uid")];
     let of_the_pod = of_the_pod.into_iter().filter(|_| !bridge);
     ours.chain(of_the_pod.map(|(name, path)| downward(name, path)))
+        .chain(further)
         .chain(server.env.iter().cloned())
         .collect()
 }

@@ -2,7 +2,8 @@
 
 use k8s_openapi::{
     api::core::v1::{
-        Container, EmptyDirVolumeSource, HTTPGetAction, Probe, ResourceRequirements, TCPSocketAction, Volume,
+        Container, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Probe, ResourceRequirements,
+        TCPSocketAction, Volume, VolumeMount,
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
@@ -52,7 +53,13 @@ pub(super) fn http(base: Container, server: &ValidatedServer, image: &HttpImage)
 }
 
 /// The container of an image whose program speaks on stdin and stdout: the bridge runs it.
-pub(super) fn stdio(base: Container, server: &ValidatedServer, image: &StdioImage) -> Container {
+pub(super) fn stdio(
+    base: Container,
+    server: &ValidatedServer,
+    image: &StdioImage,
+    env: Vec<EnvVar>,
+    more_mounts: Vec<VolumeMount>,
+) -> Container {
     let protocol = match server.protocol {
         Protocol::Auto => None,
         Protocol::Stateless => Some("--protocol=stateless"),
@@ -64,10 +71,11 @@ pub(super) fn stdio(base: Container, server: &ValidatedServer, image: &StdioImag
     if writes_to_tmp(server) {
         mounts.push(mount(TMP_VOLUME, TMP, false));
     }
+    mounts.extend(more_mounts);
     Container {
         command: Some(command.chain(["--"]).map(str::to_owned).collect()),
         args: Some(image.command.clone()),
-        env: Some(env::build(server)),
+        env: Some(env::build(server, env)),
         volume_mounts: Some(mounts),
         ..asked_at_the_admin_port(base)
     }

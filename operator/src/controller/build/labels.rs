@@ -8,7 +8,8 @@ use crate::OPERATOR;
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// Labels of every child and pod of `server`.
-pub(super) fn common(server: &str) -> BTreeMap<String, String> {
+#[must_use]
+pub fn common(server: &str) -> BTreeMap<String, String> {
     let mut labels = pod_selector(server);
     labels.extend([
         ("app.kubernetes.io/instance".to_owned(), server.to_owned()),

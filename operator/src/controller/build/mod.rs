@@ -1,5 +1,7 @@
 //! All children a server should have. Pure: the same server gives the same children.
 
+mod additions;
+mod auth;
 mod deployment;
 mod env;
 mod hpa;
@@ -7,13 +9,16 @@ mod http_route;
 mod image;
 mod ingress;
 mod ingress_class;
+mod jobs;
 mod labels;
+mod limits;
 mod network_policy;
 mod pdb;
 mod pod_monitor;
 mod pods;
 mod service;
 mod service_account;
+mod telemetry;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -25,10 +30,12 @@ use k8s_openapi::api::{
 use kube::api::ObjectMeta;
 use serde_json::Value;
 
-pub use deployment::{MARGIN, MCP_PORT};
+pub use auth::{TOKENS, token_secret_name, tokens_of};
+pub use deployment::{MARGIN, MCP_PORT, REFERENCES};
 pub use image::ports;
 pub use ingress_class::notice as ingress_notice;
-pub use labels::{MANAGED_BY, managed_selector, pod_selector, selector_string};
+pub use jobs::{CATALOGUE_DIR, SAVED_DIR};
+pub use labels::{MANAGED_BY, common as common_labels, managed_selector, pod_selector, selector_string};
 
 use super::validate::{Program, ValidatedServer};
 

@@ -14,7 +14,7 @@ use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Endpoint, Failure, ask,
+    Endpoint, Failure, ask, credential,
     gate::{CONDITION, Gate, OPEN_FOR, Todo},
 };
 use crate::{
@@ -118,10 +118,11 @@ impl Gatekeeper {
             .get(&ObjectRef::<Guarded>::new(name).within(namespace))
             .ok_or(None)?;
         let server = &found.read().map_err(|_| None)?;
-        match ask::ask(&Endpoint::of(server, target.ip), false).await {
+        let credential = credential::of(server, &self.context.client).await;
+        match ask::ask(&Endpoint::of(server, target.ip, credential), false).await {
             Ok(_) => Ok(Reason::ProtocolAnswered),
-            // It checks credentials, of which the operator has none: it is at work.
-            Err(Failure::NotAuthorized) => Ok(Reason::NotAuthorized),
+            // It checks credentials, and the operator has none that is good: it is at work.
+            Err(Failure::NotAuthorized(_)) => Ok(Reason::NotAuthorized),
             Err(failure) => Err(Some(failure)),
         }
     }

@@ -250,7 +250,7 @@ impl Ledger {
         };
         let mut news = News::default();
         entry.busy = false;
-        let failed = matches!(&answer, Err(Some(failure)) if *failure != Failure::NotAuthorized);
+        let failed = matches!(&answer, Err(Some(failure)) if !failure.is_about_credentials());
         entry.failures = if failed {
             entry.failures.saturating_add(1)
         } else {
@@ -276,7 +276,7 @@ impl Ledger {
             let outcome = match answer {
                 Ok(said) => Outcome::Answered(said),
                 Err(None) => Outcome::Nobody,
-                Err(Some(Failure::NotAuthorized)) => Outcome::NotAuthorized,
+                Err(Some(Failure::NotAuthorized(why))) => Outcome::NotAuthorized(why),
                 Err(Some(failure)) => Outcome::Failed {
                     pod: pod.unwrap_or_default().into(),
                     failure,

@@ -9,7 +9,7 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
     client::conn::http1::{self, SendRequest},
-    header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use iam_mcp_runtime::telemetry::otlp;
@@ -87,7 +87,9 @@ impl<'a> Line<'a> {
         let text = self.read(answer, id).await?;
         match answer::result(&text, id) {
             Ok(result) if status.is_success() => Ok((result, session)),
-            _ if status == StatusCode::UNAUTHORIZED => Err(Failure::NotAuthorized),
+            _ if status == StatusCode::UNAUTHORIZED => {
+                Err(Failure::NotAuthorized((&self.endpoint.credential).into()))
+            }
             Err(NoAnswer::Refused(error)) => Err(Failure::Refused {
                 method,
                 code: error.code,
@@ -180,6 +182,9 @@ impl<'a> Line<'a> {
             }
             if verb == Method::POST {
                 request = request.header(CONTENT_TYPE, "application/json");
+            }
+            if let Some(token) = self.endpoint.credential.header() {
+                request = request.header(AUTHORIZATION, token);
             }
             if let Some(version) = &headers.version {
                 request = request.header("MCP-Protocol-Version", version.as_str());

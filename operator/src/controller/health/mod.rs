@@ -9,6 +9,7 @@ pub mod affinity;
 pub mod answer;
 pub mod ask;
 pub mod candidates;
+pub mod credential;
 pub mod gate;
 pub mod gatekeeper;
 pub mod ledger;
@@ -45,6 +46,7 @@ use super::{
     events::Happened,
     servers::Guarded,
 };
+use credential::Credential;
 use ledger::{Facts, Visit};
 use verdict::About;
 
@@ -57,7 +59,7 @@ pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
 /// Where MCP is spoken.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     /// The address.
     pub address: SocketAddr,
@@ -69,12 +71,14 @@ pub struct Endpoint {
     pub sse_path: Option<String>,
     /// Which eras it is asked in.
     pub protocol: Protocol,
+    /// What is shown there.
+    pub credential: Credential,
 }
 
 impl Endpoint {
-    /// Of one pod of a server.
+    /// Of one pod of a server, to which `credential` is shown.
     #[must_use]
-    pub fn of(server: &McpServer, pod: IpAddr) -> Self {
+    pub fn of(server: &McpServer, pod: IpAddr, credential: Credential) -> Self {
         let namespace = server.namespace().unwrap_or_default();
         let other = server.spec.endpoint.as_deref();
         // Ports are from 1 to 65535, as the definition has it.
@@ -89,6 +93,7 @@ impl Endpoint {
                 Some(Transport::Stdio) => Protocol::Auto,
                 Some(Transport::Http) | None => server.spec.protocol.unwrap_or_default(),
             },
+            credential,
         }
     }
 }
@@ -108,9 +113,9 @@ pub enum Failure {
     /// The answer is too long.
     #[error("an answer has more than {} KiB", line::ANSWER_MAX / 1024)]
     TooLong,
-    /// It asks for a credential.
-    #[error("it asks for a credential")]
-    NotAuthorized,
+    /// It asks for a credential; why it has none that is good.
+    #[error("it asks for a credential: {0}")]
+    NotAuthorized(Unauthorized),
     /// Another status than 200, without a message of MCP.
     #[error("{method} was answered with status {status}")]
     Status {
@@ -143,6 +148,32 @@ pub enum Failure {
     },
 }
 
+/// Why a server that asks for a credential was not shown one that is good.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Unauthorized {
+    /// The spec does not say that it asks for one.
+    #[error("spec.auth does not say which")]
+    Unexpected,
+    /// The operator does not have it.
+    #[error("{0}")]
+    Missing(String),
+    /// It refuses the one that the spec names.
+    #[error(
+        "it refuses the token that spec.auth names; a pod has new content of a Secret after a minute or two"
+    )]
+    Refused,
+}
+
+impl From<&Credential> for Unauthorized {
+    fn from(shown: &Credential) -> Self {
+        match shown {
+            Credential::None => Self::Unexpected,
+            Credential::Token(_) => Self::Refused,
+            Credential::Missing(why) => Self::Missing(why.clone()),
+        }
+    }
+}
+
 impl Failure {
     /// A bounded name for metrics.
     #[must_use]
@@ -152,7 +183,7 @@ impl Failure {
             Self::Timeout => "timeout",
             Self::Broken => "broken",
             Self::TooLong => "too_long",
-            Self::NotAuthorized => "not_authorized",
+            Self::NotAuthorized(_) => "not_authorized",
             Self::Status { .. } => "status",
             Self::NotMcp { .. } => "not_mcp",
             Self::NoStream { .. } => "no_stream",
@@ -169,6 +200,12 @@ impl Failure {
             Self::Refused { method, code, .. } => (self.category(), method, *code),
             _ => (self.category(), "", 0),
         }
+    }
+
+    /// Whether it is about credentials alone: nothing says that the server is not well.
+    #[must_use]
+    pub const fn is_about_credentials(&self) -> bool {
+        matches!(self, Self::NotAuthorized(_))
     }
 
     /// Whether the server answered at all, and not that it wants a credential.
@@ -301,9 +338,12 @@ impl Rounds {
         );
         let started = Instant::now();
         let answer = match &pod {
-            Some(pod) => ask::ask(&Endpoint::of(server, pod.ip), affinity::is_found_out(server))
-                .await
-                .map_err(Some),
+            Some(pod) => {
+                let credential = credential::of(server, &self.context.client).await;
+                let endpoint = Endpoint::of(server, pod.ip, credential);
+                let answer = ask::ask(&endpoint, affinity::is_found_out(server)).await;
+                answer.map_err(Some)
+            }
             None => Err(None),
         };
         if pod.is_some() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use iam_mcp_crds::{ConditionType, McpServerStatus, ObservedServer, Reason, Verify};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Failure, said::Said};
+use super::{Failure, Unauthorized, said::Said};
 use crate::controller::events::Happened;
 
 /// What came of asking a server.
@@ -21,7 +21,7 @@ pub enum Outcome {
         failure: Failure,
     },
     /// It asks for a credential.
-    NotAuthorized,
+    NotAuthorized(Unauthorized),
     /// There was no pod to ask.
     Nobody,
 }
@@ -39,7 +39,8 @@ impl Outcome {
                     failure: other,
                 },
             ) => pod == other_pod && failure.kind() == other.kind(),
-            (Self::NotAuthorized, Self::NotAuthorized) | (Self::Nobody, Self::Nobody) => true,
+            (Self::NotAuthorized(one), Self::NotAuthorized(other)) => one == other,
+            (Self::Nobody, Self::Nobody) => true,
             _ => false,
         }
     }
@@ -50,7 +51,7 @@ impl Outcome {
         match self {
             Self::Answered(_) => "True",
             Self::Failed { .. } => "False",
-            Self::NotAuthorized | Self::Nobody => "Unknown",
+            Self::NotAuthorized(_) | Self::Nobody => "Unknown",
         }
     }
 }
@@ -138,9 +139,16 @@ fn tell(outcome: &Outcome) -> (Reason, String) {
             Reason::ProtocolFailed,
             format!("pod {pod} does not speak MCP as it should: {failure}; see kubectl logs {pod}"),
         ),
-        Outcome::NotAuthorized => (
+        Outcome::NotAuthorized(Unauthorized::Unexpected) => (
             Reason::NotAuthorized,
             "the server answers, and asks for a credential that the operator does not have".to_owned(),
+        ),
+        Outcome::NotAuthorized(why @ Unauthorized::Refused) => {
+            (Reason::NotAuthorized, format!("the server answers; {why}"))
+        }
+        Outcome::NotAuthorized(Unauthorized::Missing(why)) => (
+            Reason::CredentialMissing,
+            format!("the server answers, and asks for a credential that the operator does not have: {why}"),
         ),
         Outcome::Nobody => (Reason::PodsNotReady, "there is no ready pod to ask".to_owned()),
     }
@@ -200,6 +208,10 @@ mod tests {
         }
     }
 
+    fn unauthorized(why: Unauthorized) -> Option<Outcome> {
+        Some(Outcome::NotAuthorized(why))
+    }
+
     fn next(about: About, outcome: Option<Outcome>, previous: &McpServerStatus) -> McpServerStatus {
         let mut status = McpServerStatus {
             server: previous.server.clone(),
@@ -232,8 +244,20 @@ mod tests {
         assert_eq!(shape(&bad), "False/ProtocolFailed");
         assert_eq!(bad.server, good.server, "who it was is still of use");
         assert_eq!(
-            shape(&next(ABOUT, Some(Outcome::NotAuthorized), &good)),
+            shape(&next(ABOUT, unauthorized(Unauthorized::Unexpected), &good)),
             "Unknown/NotAuthorized"
+        );
+        let refused = next(ABOUT, unauthorized(Unauthorized::Refused), &good);
+        assert_eq!(shape(&refused), "Unknown/NotAuthorized");
+        assert!(condition(&refused).unwrap().message.contains("refuses the token"));
+        let missing = unauthorized(Unauthorized::Missing("Secret n/t does not exist".to_owned()));
+        let missing = next(ABOUT, missing, &good);
+        assert_eq!(shape(&missing), "Unknown/CredentialMissing");
+        assert!(
+            condition(&missing)
+                .unwrap()
+                .message
+                .ends_with("Secret n/t does not exist")
         );
         assert_eq!(
             shape(&next(ABOUT, Some(Outcome::Nobody), &good)),
@@ -258,7 +282,7 @@ mod tests {
     fn which_changes_are_events() {
         let good = next(ABOUT, Some(answered()), &McpServerStatus::default());
         let bad = next(ABOUT, Some(failed("a")), &good);
-        let unknown = next(ABOUT, Some(Outcome::NotAuthorized), &good);
+        let unknown = next(ABOUT, unauthorized(Unauthorized::Unexpected), &good);
         assert_eq!(
             transition(&McpServerStatus::default(), &good).unwrap().0,
             Happened::Verified

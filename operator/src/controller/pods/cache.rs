@@ -25,7 +25,7 @@ use crate::controller::{
         gate::{Gate, Todo},
     },
     index::Name,
-    rotation::PodKeys,
+    rotation::{Material, PodKeys},
 };
 
 /// Pause between two tries to end a drain: what was done shows in the pod within it.
@@ -253,8 +253,7 @@ impl Directory {
                 // What another operator was told is noted on the pod.
                 None => cost::to_write(entry.seen.cost, report.sessions).is_none(),
             };
-            let same_keys =
-                last.is_some_and(|last| last.sealing == report.sealing && last.accepted == report.accepted);
+            let same_keys = last.is_some_and(|last| last.same_keys(&report));
             news = rotates && !same_keys;
             entry.calm = schedule::calmer(entry.calm, !same_sessions || news);
             entry.failures = 0;
@@ -460,7 +459,7 @@ impl Directory {
 
     /// What the pods of a server that are on a node, and have not ended, said of their keys.
     #[must_use]
-    pub fn keys(&self, server: &Name) -> Vec<PodKeys> {
+    pub fn keys(&self, server: &Name, material: Material) -> Vec<PodKeys> {
         let inner = self.inner.lock();
         let pods = inner
             .pods_of(server)
@@ -474,10 +473,10 @@ impl Directory {
                     .seen
                     .deletion
                     .and_then(|deletion| Timestamp::from_second(deletion.began()).ok()),
-                said: entry
-                    .report
-                    .as_deref()
-                    .map(|report| (report.sealing, report.accepted.clone())),
+                said: entry.report.as_deref().map(|report| match material {
+                    Material::SessionKey => (report.sealing, report.accepted.clone()),
+                    Material::Token => (report.sealing, report.tokens.clone()),
+                }),
             })
             .collect()
     }

@@ -36,6 +36,16 @@ pub struct Report {
     pub sealing: KeyId,
     /// The keys whose session ids it takes.
     pub accepted: Vec<KeyId>,
+    /// The tokens of clients that it takes, of those that the operator made; empty of an older server.
+    pub tokens: Vec<KeyId>,
+}
+
+impl Report {
+    /// Whether it knows the same keys as in `other`.
+    #[must_use]
+    pub fn same_keys(&self, other: &Self) -> bool {
+        self.sealing == other.sealing && self.accepted == other.accepted && self.tokens == other.tokens
+    }
 }
 
 /// Why a pod did not answer as it should.
@@ -85,6 +95,8 @@ struct Answer {
     drain_until: Option<i64>,
     sealing_key: KeyId,
     accepted_keys: Vec<KeyId>,
+    #[serde(default)]
+    accepted_tokens: Vec<KeyId>,
 }
 
 /// Asks the pod at `ip` for its sessions and keys.
@@ -99,6 +111,7 @@ pub async fn sessions(ip: IpAddr) -> Result<Report, PollError> {
         drain_until: answer.drain_until,
         sealing: answer.sealing_key,
         accepted: answer.accepted_keys,
+        tokens: answer.accepted_tokens,
     })
 }
 
@@ -211,6 +224,7 @@ mod tests {
         let answer: Answer = serde_json::from_str(text).unwrap();
         assert_eq!(answer.sessions, 12);
         assert_eq!(answer.accepted_keys, [answer.sealing_key]);
+        assert!(answer.accepted_tokens.is_empty(), "an older server");
         for refused in [
             "9f86",
             "9F86D081884C7D65",

@@ -375,3 +375,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_key_that_is_as_old_as_it_may_be_is_followed_by_another() {
+    let due = SecretKeys {
+        sealing: OLD,
+        due: true,
+        ..SecretKeys::default()
+    };
+    assert_eq!(next_step(&due, None, &[], at(0)), Step::Start);
+    let under_way = SecretKeys {
+        due: true,
+        ..promoted()
+    };
+    assert_ne!(
+        next_step(&under_way, None, &[], at(0)),
+        Step::Start,
+        "one after the other"
+    );
+}
+
+#[test]
+fn a_token_is_promoted_by_pods_and_retired_by_time() {
+    let token = |keys| SecretKeys {
+        material: Material::Token,
+        ..keys
+    };
+    let knows = pod(0, KeyId::default(), &[OLD, NEW]);
+    let lags = pod(0, KeyId::default(), &[OLD]);
+    let step = |keys, pods: &[PodKeys], now| next_step(&token(keys), None, pods, at(now));
+    assert_eq!(
+        step(rotating(), &[knows.clone(), lags.clone()], 90),
+        Step::Await(Awaited::Acceptance(1))
+    );
+    assert_eq!(step(rotating(), std::slice::from_ref(&knows), 90), Step::Promote);
+    for now in [0, 90, 7 * 86_400] {
+        assert_eq!(
+            step(promoted(), &[], now),
+            Step::Await(Awaited::Clients),
+            "whatever becomes of pods"
+        );
+    }
+    assert_eq!(step(promoted(), &[lags], 7 * 86_400 + 601), Step::Retire);
+}

@@ -128,8 +128,14 @@ pub(super) fn problems(spec: &McpServerSpec) -> Vec<String> {
             "jobSearch: only this project's server searches jobs; leave it out for another image",
         ),
         (
-            other.is_some() && (spec.log_level.is_some() || spec.cors.is_some() || spec.monitoring.is_some()),
-            "endpoint: logLevel, cors and monitoring are what this project's server understands; give another image its own settings by args, env or podTemplate",
+            other.is_some()
+                && (spec.log_level.is_some()
+                    || spec.cors.is_some()
+                    || spec.monitoring.is_some()
+                    || spec.auth.is_some()
+                    || spec.limits.is_some()
+                    || spec.telemetry.is_some()),
+            "endpoint: auth, limits, telemetry, logLevel, cors and monitoring are what this project's server understands; give another image its own settings by args, env or podTemplate",
         ),
         (
             other.is_some() && service.is_some_and(|service| !service.hostnames.is_empty()),
@@ -142,6 +148,26 @@ pub(super) fn problems(spec: &McpServerSpec) -> Vec<String> {
                     .as_ref()
                     .is_some_and(|s| s.drain_idle_seconds.is_some()),
             "sessions.drainIdleSeconds: another image does not know it; drainSeconds sets how long it may take to stop",
+        ),
+        (
+            (stdio || other.is_some())
+                && spec
+                    .sessions
+                    .as_ref()
+                    .is_some_and(|s| s.rotate_key_every.is_some()),
+            "sessions.rotateKeyEvery: only this project's server seals sessions with a key; leave it out for another image",
+        ),
+        (
+            stdio
+                && (spec
+                    .limits
+                    .as_ref()
+                    .is_some_and(|limits| limits.sessions.is_some() || !limits.tools.is_empty())
+                    || spec
+                        .telemetry
+                        .as_ref()
+                        .is_some_and(|telemetry| telemetry.audit_log.is_some())),
+            "transport: limits.sessions, limits.tools and telemetry.auditLog are what this project's server understands, and its bridge does not; leave them out with Stdio",
         ),
         (
             other.is_some()

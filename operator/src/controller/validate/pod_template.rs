@@ -14,7 +14,7 @@ use crate::controller::{
     strategic::{self, Refused},
 };
 
-/// What `patch` makes of `base`, the template of the server called `server`.
+/// What `patch` makes of `base`, the template of the server called `server`. `fixed` are variables and paths that stay.
 ///
 /// # Errors
 /// All that the result may not have, each with its path.
@@ -23,6 +23,7 @@ pub(super) fn patched(
     patch: &PodTemplatePatch,
     server: &str,
     program: &Program,
+    fixed: &[&str],
 ) -> Result<PodTemplateSpec, Vec<String>> {
     let (base, template) = parse(base, patch).map_err(|problem| vec![format!("podTemplate.{problem}")])?;
     let mut problems = Vec::new();
@@ -36,7 +37,7 @@ pub(super) fn patched(
     check_others(before, after, server, &build::ports(program), &mut problems);
     let find = |spec: &PodSpec| spec.containers.iter().find(|c| c.name == server).cloned();
     match (find(before), find(after)) {
-        (Some(before), Some(after)) => check_server(&before, &after, program, &mut problems),
+        (Some(before), Some(after)) => check_server(&before, &after, program, fixed, &mut problems),
         _ => problems.push(format!("spec.containers[{server}] is the server, and must stay")),
     }
     let profile = pod_security::restricted(&template);
@@ -255,7 +256,13 @@ fn check_others(
 }
 
 /// The container of the server keeps what the operator, the Service and the keys need.
-fn check_server(before: &Container, after: &Container, program: &Program, problems: &mut Vec<String>) {
+fn check_server(
+    before: &Container,
+    after: &Container,
+    program: &Program,
+    fixed: &[&str],
+    problems: &mut Vec<String>,
+) {
     let at = format!("spec.containers[{}]", after.name);
     let (command, args) = match program {
         Program::Ours => (
@@ -333,7 +340,7 @@ fn check_server(before: &Container, after: &Container, program: &Program, proble
         "name",
         list(before.env.as_deref()),
         list(after.env.as_deref()),
-        &|name| program.has_our_variables() && RESERVED_ENV.contains(&name),
+        &|name| (program.has_our_variables() && RESERVED_ENV.contains(&name)) || fixed.contains(&name),
     );
     keep(
         "ports",
@@ -347,7 +354,7 @@ fn check_server(before: &Container, after: &Container, program: &Program, proble
         "mountPath",
         list(before.volume_mounts.as_deref()),
         list(after.volume_mounts.as_deref()),
-        &is_reserved_path,
+        &|path| is_reserved_path(path) || fixed.contains(&path),
     );
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use iam_mcp_crds::{
-    ExtraVolume, McpServerSpec, ProbesSpec, RolloutSpec, RolloutStrategy,
+    ExtraVolume, McpServerSpec, ProbesSpec, RolloutSpec, RolloutStrategy, field_env,
     workload::{
         RESERVED_ANNOTATIONS, RESERVED_LABELS, RESERVED_NAME_PREFIX, RESERVED_PREFIX, RESERVED_VOLUMES,
     },
@@ -76,7 +76,7 @@ impl Default for Strategy {
 /// Access modes of the claims that a resource names; `None` for one that does not exist.
 pub type Claims = BTreeMap<String, Option<Vec<String>>>;
 
-/// The claims that the volumes of `spec` name, `podTemplate` among them.
+/// The claims that the volumes of `spec` name, `podTemplate` and `jobSearch` among them.
 #[must_use]
 pub fn claims_named(spec: &McpServerSpec) -> BTreeSet<String> {
     let typed = spec
@@ -93,7 +93,10 @@ pub fn claims_named(spec: &McpServerSpec) -> BTreeSet<String> {
                 .as_str()
                 .map(str::to_owned)
         });
-    typed.chain(patched).collect()
+    let search = spec.job_search.as_ref();
+    let catalogue = search.and_then(|search| search.catalogue.as_ref()?.claim_name.clone());
+    let saved = search.and_then(|search| Some(search.saved_jobs.as_ref()?.claim_name.clone()));
+    typed.chain(patched).chain(catalogue).chain(saved).collect()
 }
 
 /// Parses what `spec` says of the pods of the server called `name`; what is wrong is added to `problems`.
@@ -337,6 +340,13 @@ pub(super) fn is_reserved_path(path: &str) -> bool {
     path == "/data" || path == "/run/iam-mcp" || path.starts_with("/run/iam-mcp/")
 }
 
+/// The variables that fields set, and the paths that they mount: not for `podTemplate` to change.
+fn fixed_by_fields(spec: &McpServerSpec) -> Vec<&'static str> {
+    let variables = field_env::taken(spec).into_iter().flat_map(|(_, names)| names);
+    let mounts = spec.job_search.iter().flat_map(super::jobs::mounted);
+    variables.copied().chain(mounts.map(|(path, _)| path)).collect()
+}
+
 /// Puts the patch of `podTemplate` over the template of `server`, if there is one.
 ///
 /// # Errors
@@ -357,8 +367,9 @@ pub(super) fn patch_template(server: &mut ValidatedServer, spec: &McpServerSpec)
         }
         return Ok(());
     };
-    let patched =
-        super::pod_template::patched(&base(), patch, &server.name, &server.program).map_err(Invalid)?;
+    let fixed = fixed_by_fields(spec);
+    let patched = super::pod_template::patched(&base(), patch, &server.name, &server.program, &fixed)
+        .map_err(Invalid)?;
     server.pods.template = Some(Box::new(patched));
     Ok(())
 }

@@ -4,6 +4,7 @@ use tokio::time::{Duration, advance};
 
 use super::{
     super::{
+        Unauthorized,
         tools::Tools,
         verdict::{About, show},
     },
@@ -102,7 +103,12 @@ async fn rounds_without_news_are_no_news() {
 async fn a_server_that_wants_a_credential_is_not_broken() {
     let ledger = ledger(FACTS);
     next(&ledger).await;
-    let news = ledger.record(&name(), Some("a"), Err(Some(Failure::NotAuthorized)), None);
+    let news = ledger.record(
+        &name(),
+        Some("a"),
+        Err(Some(Failure::NotAuthorized(Unauthorized::Refused))),
+        None,
+    );
     assert!(news.status, "at once");
     assert_eq!(word(&ledger), "Unknown");
 }

@@ -160,7 +160,7 @@ fn a_new_list_forgets_what_it_lacks_in_its_namespace() {
     assert!(directory.retain_listed(Some("other"), &HashSet::new()).is_empty());
     let listed = HashSet::from([name("b")]);
     assert_eq!(directory.retain_listed(Some("mcp"), &listed), [name("jobs")]);
-    assert_eq!(directory.keys(&name("jobs")).len(), 1);
+    assert_eq!(directory.keys(&name("jobs"), Material::SessionKey).len(), 1);
 }
 
 #[test]
