@@ -131,7 +131,8 @@ async fn where_it_serves() {
 
 #[tokio::test]
 async fn settings_of_this_projects_server_are_not_for_another() {
-    let ours = "auth, limits, telemetry, logLevel, cors and monitoring are what this project's server understands";
+    let ours =
+        "auth, limits, telemetry, logLevel, cors and monitoring are what this project's server understands";
     let jobs = "only this project's server searches jobs";
     let bridge = "and its bridge does not; leave them out with Stdio";
     let sealed = "only this project's server seals sessions with a key";

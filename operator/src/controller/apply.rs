@@ -22,8 +22,8 @@ use super::{
     kinds::{Child, ChildKind},
     memory::Applied,
     owned, replicas,
-    send::{Created, create, send},
     rotation::Material,
+    send::{Created, create, send},
     template::{self, Fate},
     validate,
 };

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use iam_mcp_crds::{
     AuthSpec, AutoscalingSpec, DisruptionSpec, HttpRouteSpec, ImagePullPolicy, IngressSpec, JobProvider,
-    LimitsSpec, LogLevel, McpServer, McpServerSpec, MonitoringSpec, NetworkPolicySpec, Protocol, SecretKeyRef,
-    ServiceSpec, SessionAffinity, SessionsSpec, TelemetrySpec, Verify, spec::RESERVED_ENV,
+    LimitsSpec, LogLevel, McpServer, McpServerSpec, MonitoringSpec, NetworkPolicySpec, Protocol,
+    SecretKeyRef, ServiceSpec, SessionAffinity, SessionsSpec, TelemetrySpec, Verify, spec::RESERVED_ENV,
 };
 use k8s_openapi::{
     api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements},

@@ -2,8 +2,8 @@
 
 use k8s_openapi::{
     api::core::v1::{
-        Container, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Probe, ResourceRequirements,
-        TCPSocketAction, Volume, VolumeMount,
+        Container, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Probe, ResourceRequirements, TCPSocketAction,
+        Volume, VolumeMount,
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };

@@ -127,7 +127,12 @@ impl<'a> Line<'a> {
         let request = Request::get(path)
             .header(HOST, self.endpoint.host.as_str())
             .header(ACCEPT, "text/event-stream")
-            .header(USER_AGENT, AGENT)
+            .header(USER_AGENT, AGENT);
+        let request = match self.endpoint.credential.header() {
+            Some(token) => request.header(AUTHORIZATION, token),
+            None => request,
+        };
+        let request = request
             .body(Full::new(Bytes::new()))
             .map_err(|_| Failure::Broken)?;
         let none = || Failure::NoStream {
@@ -141,7 +146,7 @@ impl<'a> Line<'a> {
             .await
             .map_err(|_| Failure::Broken)?;
         if answer.status() == StatusCode::UNAUTHORIZED {
-            return Err(Failure::NotAuthorized);
+            return Err(Failure::NotAuthorized((&self.endpoint.credential).into()));
         }
         if answer.status() != StatusCode::OK || !is_event_stream(&answer) {
             return Err(none());
