@@ -7,7 +7,7 @@ use iam_mcp_operator::{
     cli::RenderArgs,
     controller::{
         build::{build, url},
-        health::Endpoint,
+        health::{Endpoint, credential::Credential},
         pod_security,
         validate::{Defaults, ValidatedServer, validate},
     },
@@ -206,7 +206,7 @@ fn an_image_is_asked_where_and_in_the_era_that_it_says() {
             "metadata": {"name": "weather", "namespace": "n"}, "spec": spec,
         }))
         .unwrap();
-        Endpoint::of(&server, [10, 0, 0, 7].into())
+        Endpoint::of(&server, [10, 0, 0, 7].into(), Credential::None)
     };
     let other = of(with(http(), &json!({"protocol": "Legacy"})));
     assert_eq!(other.address.to_string(), "10.0.0.7:3000");
