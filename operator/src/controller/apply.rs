@@ -335,13 +335,25 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
     if let Some(found) = &live
         && controller_uid(found.meta()).as_deref() != Some(owner.uid.as_str())
     {
-        match take_back(context, owner, child).await? {
+        let taken = if adopt::was_ours(&serde_json::to_value(found)?) {
+            take_back(context, owner, child).await?
+        } else {
+            Taken::Foreign
+        };
+        match taken {
             Taken::Ours(ours) => {
                 adopted = true;
                 live = Some(*ours);
             }
-            // The watch is yet to tell, and wakes us then.
-            Taken::Gone => return Ok(Change::None),
+            Taken::Gone => {
+                live = None;
+                match create(context, owner, child).await? {
+                    Created::Made(answer) => made = Some(answer),
+                    Created::Refused(blocked) => return Ok(Change::Blocked(blocked)),
+                    // Yet another one, which is looked at next time.
+                    Created::Exists => return Ok(Change::Blocked(name_conflict(child))),
+                }
+            }
             Taken::Foreign => {
                 context.memory.set_in_the_way(&owner.uid, child.kind, true);
                 return Ok(Change::Blocked(name_conflict(child)));
