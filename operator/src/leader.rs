@@ -71,7 +71,9 @@ pub struct Elector {
     seen: Option<(String, Instant)>,
     /// The Lease as we wrote it last: the next renewal needs no look.
     written: Option<Lease>,
-    /// When the request was begun that took or renewed it last: the API server may have written it right then.
+    /// When the last write was begun.
+    asked: Instant,
+    /// When the write was begun that took or renewed it last: the API server may have written it right then.
     renewed: Option<Instant>,
     /// Shuts when the term ends.
     fence: Fence,
@@ -92,6 +94,7 @@ impl Elector {
             me: me.to_owned(),
             seen: None,
             written: None,
+            asked: Instant::now(),
             renewed: None,
             fence,
         }
@@ -193,11 +196,10 @@ impl Elector {
 
     /// One try to take or renew the Lease.
     async fn attempt(&mut self) -> Result<Attempt, kube::Error> {
-        let started = Instant::now();
         let attempt = self.write().await?;
         if attempt == Attempt::Ours {
-            self.renewed = Some(started);
-            self.fence.shut_at(started + RENEW_DEADLINE);
+            self.renewed = Some(self.asked);
+            self.fence.shut_at(self.asked + RENEW_DEADLINE);
         }
         Ok(attempt)
     }
@@ -208,6 +210,7 @@ impl Elector {
         if let Some(mut lease) = self.written.take() {
             lease.spec.get_or_insert_default().renew_time = Some(now.clone());
             let params = PostParams::default();
+            self.asked = Instant::now();
             let answer = self.api.replace(&self.lease, &params, &lease).await;
             if self.take_in(answer)? == Attempt::Ours {
                 return Ok(Attempt::Ours);
@@ -229,6 +232,7 @@ impl Elector {
                     ..LeaseSpec::default()
                 }),
             };
+            self.asked = Instant::now();
             let answer = self.api.create(&PostParams::default(), &lease).await;
             return self.take_in(answer);
         };
@@ -259,6 +263,7 @@ impl Elector {
         spec.renew_time = Some(now);
         // The resourceVersion that was read goes along: of two writers one gets a conflict.
         let params = PostParams::default();
+        self.asked = Instant::now();
         let answer = self.api.replace(&self.lease, &params, &lease).await;
         self.take_in(answer)
     }

@@ -6,7 +6,7 @@ use iam_mcp_crds::{McpServer, McpServerStatus, Reason, TemplateRecord};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Resource as _, ResourceExt,
-    api::{DeleteParams, Preconditions},
+    api::{DeleteParams, DynamicObject, Preconditions},
 };
 
 use super::{
@@ -275,24 +275,10 @@ fn applied_template(
 }
 
 async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Change, Error> {
-    let mut known = context.children.get(&owner.child(child.kind));
     let last = context.memory.get(&owner.uid, child.kind);
-    let mut adopted = false;
-    if let Some(seen) = known.as_ref().filter(|known| !known.is_owned_by(&owner.uid)) {
-        let taken = if seen.was_ours {
-            take_back(context, owner, child).await?
-        } else {
-            Taken::Foreign
-        };
-        known = match taken {
-            Taken::Ours(live) => {
-                adopted = true;
-                Some(Observed::new(&serde_json::to_value(live)?))
-            }
-            Taken::Gone => None,
-            Taken::Foreign => return Ok(Change::Blocked(name_conflict(child))),
-        };
-    }
+    let Some((known, mut adopted)) = known_as_ours(context, owner, child).await? else {
+        return Ok(Change::Blocked(name_conflict(child)));
+    };
     if let Some(known) = &known {
         let settled = known.digest.is_some()
             && (known.digest == Some(child.digest)
@@ -331,13 +317,20 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
     if let Some(found) = &live
         && controller_uid(found.meta()).as_deref() != Some(owner.uid.as_str())
     {
-        match take_back(context, owner, child).await? {
+        match take_found(context, owner, child, found).await? {
             Taken::Ours(ours) => {
                 adopted = true;
                 live = Some(*ours);
             }
-            // The watch is yet to tell, and wakes us then.
-            Taken::Gone => return Ok(Change::None),
+            Taken::Gone => {
+                live = None;
+                match create(context, owner, child).await? {
+                    Created::Made(answer) => made = Some(answer),
+                    Created::Refused(blocked) => return Ok(Change::Blocked(blocked)),
+                    // Yet another one, which is looked at next time.
+                    Created::Exists => return Ok(Change::Blocked(name_conflict(child))),
+                }
+            }
             Taken::Foreign => {
                 context.memory.set_in_the_way(&owner.uid, child.kind, true);
                 return Ok(Change::Blocked(name_conflict(child)));
@@ -373,8 +366,15 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
     if adopted {
         return Ok(Change::Adopted);
     }
-    Ok(match (known.is_some() || live.is_some(), drifted) {
-        (true, _) if untouched => Change::None,
+    if untouched {
+        return Ok(Change::None);
+    }
+    Ok(outcome(child, known.is_some(), live, drifted))
+}
+
+/// What it is called that a child was written.
+fn outcome(child: &Child, known: bool, live: Option<DynamicObject>, drifted: bool) -> Change {
+    match (known || live.is_some(), drifted) {
         (false, false) => Change::Created,
         (false, true) => Change::Repaired(Repair::deleted(child)),
         (true, false) => Change::Updated,
@@ -384,7 +384,41 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
                 .unwrap_or_default();
             Change::Repaired(Repair::edited(child, &live))
         }
+    }
+}
+
+/// What is known of a child, and whether it was taken back for that; `None` when it is somebody else's.
+async fn known_as_ours(
+    context: &Context,
+    owner: &Owner,
+    child: &Child,
+) -> Result<Option<(Option<Observed>, bool)>, Error> {
+    let known = context.children.get(&owner.child(child.kind));
+    let Some(seen) = known.as_ref().filter(|known| !known.is_owned_by(&owner.uid)) else {
+        return Ok(Some((known, false)));
+    };
+    if !seen.was_ours {
+        return Ok(None);
+    }
+    Ok(match take_back(context, owner, child).await? {
+        Taken::Ours(live) => Some((Some(Observed::new(&serde_json::to_value(live)?)), true)),
+        Taken::Gone => Some((None, false)),
+        Taken::Foreign => None,
     })
+}
+
+/// Takes back what was found in the place of a child that was not known.
+async fn take_found(
+    context: &Context,
+    owner: &Owner,
+    child: &Child,
+    found: &DynamicObject,
+) -> Result<Taken, Error> {
+    if adopt::was_ours(&serde_json::to_value(found)?) {
+        take_back(context, owner, child).await
+    } else {
+        Ok(Taken::Foreign)
+    }
 }
 
 async fn take_back(context: &Context, owner: &Owner, child: &Child) -> Result<Taken, Error> {

@@ -185,7 +185,12 @@ pub async fn ensure(context: &Context, owner: &Owner, kind: &'static KeyKind) ->
     if controller_uid(&live.metadata).as_deref() != Some(owner.uid.as_str()) {
         let secrets = ApiResource::erase::<Secret>(&());
         let objects = Api::namespaced_with(context.client.clone(), &owner.namespace, &secrets);
-        match adopt::take_back(context, owner, &objects, "Secret", &name).await? {
+        let taken = if adopt::was_ours(&serde_json::to_value(&live)?) {
+            adopt::take_back(context, owner, &objects, "Secret", &name).await?
+        } else {
+            Taken::Foreign
+        };
+        match taken {
             Taken::Ours(ours) => {
                 known.see(&ours.metadata);
                 return Ok(Outcome::Adopted);
