@@ -51,6 +51,7 @@ const SETTINGS: &[&str] = &[
     "LOG_FORMAT",
     "LOG_LEVEL",
     "MAX_CONNECTIONS",
+    "MAX_SESSIONS",
     "MCP_TRANSPORT",
     "OIDC_AUDIENCE",
     "OIDC_ISSUER",
@@ -60,6 +61,7 @@ const SETTINGS: &[&str] = &[
     "PORT",
     "PUBLIC_URL",
     "RATE_LIMIT",
+    "SESSION_KEY_FILE",
     "TRUSTED_PROXIES",
     "VERIFY_AT_START",
 ];
@@ -107,6 +109,11 @@ impl Child {
     /// Has it end: its stdin is closed, and what does not help is followed by signals.
     pub(super) fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Waits until it is gone, which [`stop`](Self::stop) sees to.
+    pub(super) async fn gone(&self) {
+        self.over.cancelled().await;
     }
 
     /// How it ended, once it has.

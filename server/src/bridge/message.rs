@@ -39,6 +39,8 @@ pub(super) struct Message {
     pub(super) version: Option<String>,
     /// The token by which a request wants to be told of its progress, or of which a notification tells.
     pub(super) progress: Option<RequestId>,
+    /// The request that a notification says is not wanted any more.
+    pub(super) cancels: Option<RequestId>,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +60,7 @@ struct Params {
     #[serde(rename = "_meta")]
     meta: Option<Meta>,
     progress_token: Option<RequestId>,
+    request_id: Option<RequestId>,
 }
 
 #[derive(Default, Deserialize)]
@@ -89,9 +92,11 @@ pub(super) fn read(text: &[u8]) -> Option<Message> {
         Kind::Request(_) => meta.progress_token,
         _ => params.progress_token,
     };
+    let method = head.method.unwrap_or_default().into_owned();
     Some(Message {
+        cancels: params.request_id.filter(|_| method == "notifications/cancelled"),
         kind,
-        method: head.method.unwrap_or_default().into_owned(),
+        method,
         version: meta.version,
         progress,
     })

@@ -160,7 +160,7 @@ impl Bridge {
                 Err(refusal) => refusal.into(),
                 Ok(session) => match &message.kind {
                     Kind::Request(id) => ask(session, id, message, body).await,
-                    Kind::Notification | Kind::Response { .. } => match session.tell(body) {
+                    Kind::Notification | Kind::Response { .. } => match session.tell(message, body) {
                         Ok(()) => StatusCode::ACCEPTED.into_response(),
                         Err(refused) => refuse(&refused).into(),
                     },
@@ -297,7 +297,7 @@ impl Bridge {
         };
         let taken = match &message.kind {
             Kind::Request(id) => session.request(id, &message, &body, None),
-            Kind::Notification | Kind::Response { .. } => session.tell(&body),
+            Kind::Notification | Kind::Response { .. } => session.tell(&message, &body),
         };
         match taken {
             Ok(()) => (StatusCode::ACCEPTED, "Accepted").into_response(),

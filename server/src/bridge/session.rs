@@ -191,6 +191,12 @@ impl Session {
         }
     }
 
+    /// Waits until its process is gone.
+    pub(super) async fn gone(&self) {
+        self.child.stop();
+        self.child.gone().await;
+    }
+
     /// How long it has been silent; `None` while a call is in flight or, over Streamable HTTP, a stream is open.
     pub(super) fn silent(&self) -> Option<Duration> {
         let state = self.state.lock();
@@ -253,11 +259,17 @@ impl Session {
     }
 
     /// Hands the program what wants no answer.
-    pub(super) fn tell(&self, body: &[u8]) -> Result<(), Refused> {
+    pub(super) fn tell(&self, told: &Message, body: &[u8]) -> Result<(), Refused> {
         if self.over.is_cancelled() {
             return Err(Refused::Over);
         }
-        self.state.lock().active = Instant::now();
+        let mut state = self.state.lock();
+        state.active = Instant::now();
+        // Its answer need not come. Over Streamable HTTP the client ends the POST that waits for it.
+        if let (Some(id), Way::Sse) = (&told.cancels, self.way) {
+            state.calls.remove(id);
+        }
+        drop(state);
         Ok(self.child.send(message::line(body))?)
     }
 

@@ -60,6 +60,8 @@ pub(super) struct Sessions {
 #[derive(Debug, Default)]
 struct Table {
     open: HashMap<String, Arc<Session>>,
+    /// Sessions that are over, whose processes are not.
+    ending: usize,
     closed: bool,
 }
 
@@ -86,7 +88,7 @@ impl Sessions {
         if table.closed {
             return Err(NotOpened::Stopping);
         }
-        if table.open.len() >= self.most {
+        if table.open.len() + table.ending >= self.most {
             return Err(NotOpened::Full(self.most));
         }
         let (child, lines) = self.nursery.start(&id[..8])?;
@@ -102,7 +104,13 @@ impl Sessions {
 
     async fn live(self: Arc<Self>, session: Arc<Session>, lines: mpsc::Receiver<Bytes>) {
         session.pass_on(lines, INITIALIZE_WITHIN).await;
-        self.table.lock().open.remove(&session.id);
+        {
+            let mut table = self.table.lock();
+            table.open.remove(&session.id);
+            table.ending += 1;
+        }
+        session.gone().await;
+        self.table.lock().ending -= 1;
         self.nursery.metrics.sessions.dec();
         let cause = session.cause().category();
         let labels = vec![("cause", cause)];

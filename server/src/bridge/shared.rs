@@ -13,7 +13,10 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -31,6 +34,9 @@ const HELLO_WITHIN: Duration = Duration::from_secs(30);
 /// How long one may take that knows older versions only, and so need not answer at all.
 const DISCOVER_WITHIN: Duration = Duration::from_secs(5);
 
+/// How soon a program that could not be started is started again: whoever asks meanwhile is told the same.
+const PAUSE: Duration = Duration::from_secs(1);
+
 const DISCOVER: &str = "server/discover";
 
 /// Why a request was not taken.
@@ -40,6 +46,8 @@ pub(super) enum NotAsked {
     NotStarted(#[from] NotStarted),
     #[error("the server's program does not speak MCP on its stdout: {0}")]
     NoHello(String),
+    #[error("{0}")]
+    Again(String),
     #[error("{MAX_CALLS} requests are being answered; try again later")]
     TooMany,
     #[error(transparent)]
@@ -50,7 +58,7 @@ impl NotAsked {
     pub(super) const fn category(&self) -> &'static str {
         match self {
             Self::NotStarted(_) => "not_started",
-            Self::NoHello(_) => "no_hello",
+            Self::NoHello(_) | Self::Again(_) => "no_hello",
             Self::TooMany => "too_many",
             Self::Busy(_) => "busy",
         }
@@ -65,6 +73,8 @@ pub(super) struct Shared {
     /// Whether it was seen not to know 2026-07-28.
     older: AtomicBool,
     running: tokio::sync::Mutex<Option<Arc<Running>>>,
+    /// When it could not be started last, and why.
+    failed: Mutex<Option<(Instant, String)>>,
 }
 
 /// What it said of itself.
@@ -128,6 +138,7 @@ impl Shared {
             protocol,
             older: AtomicBool::new(protocol == Protocol::Legacy),
             running: tokio::sync::Mutex::default(),
+            failed: Mutex::default(),
         }
     }
 
@@ -199,7 +210,17 @@ impl Shared {
         if let Some(running) = slot.as_ref().filter(|running| !running.over.is_cancelled()) {
             return Ok(Arc::clone(running));
         }
-        let (child, lines, hello) = self.start().await?;
+        if let Some((at, why)) = self.failed.lock().clone()
+            && at.elapsed() < PAUSE
+        {
+            return Err(NotAsked::Again(why));
+        }
+        let started = self.start().await;
+        *self.failed.lock() = started
+            .as_ref()
+            .err()
+            .map(|error| (Instant::now(), error.to_string()));
+        let (child, lines, hello) = started?;
         let running = Arc::new(Running {
             child,
             hello,
