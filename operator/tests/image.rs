@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use iam_mcp_crds::McpServer;
+use iam_mcp_crds::{McpServer, Protocol};
 use iam_mcp_operator::{
     cli::RenderArgs,
     controller::{
         build::{build, url},
+        health::Endpoint,
         pod_security,
         validate::{Defaults, ValidatedServer, validate},
     },
@@ -194,6 +195,31 @@ fn the_address_and_the_policy_are_the_images_own() {
     assert!(
         rendered.contains("9090") && !rendered.contains("9091"),
         "{rendered}"
+    );
+}
+
+#[test]
+fn an_image_is_asked_where_and_in_the_era_that_it_says() {
+    let of = |spec: Value| {
+        let server: McpServer = serde_json::from_value(json!({
+            "apiVersion": "iam-mcp.dev/v1alpha1", "kind": "McpServer",
+            "metadata": {"name": "weather", "namespace": "n"}, "spec": spec,
+        }))
+        .unwrap();
+        Endpoint::of(&server, [10, 0, 0, 7].into())
+    };
+    let other = of(with(http(), &json!({"protocol": "Legacy"})));
+    assert_eq!(other.address.to_string(), "10.0.0.7:3000");
+    assert_eq!(
+        (other.path.as_str(), other.protocol),
+        ("/api/mcp", Protocol::Legacy)
+    );
+    // A session of the bridge's is a process, and there are few.
+    let bridged = of(with(stdio(), &json!({"protocol": "Legacy"})));
+    assert_eq!(bridged.address.to_string(), "10.0.0.7:8080");
+    assert_eq!(
+        (bridged.path.as_str(), bridged.protocol),
+        ("/mcp", Protocol::Auto)
     );
 }
 

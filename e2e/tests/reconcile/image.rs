@@ -44,7 +44,7 @@ async fn assert_settled(sandbox: &mut Sandbox) {
 async fn another_image_is_run_as_it_is_and_asked_where_it_serves() {
     let mut sandbox = asking("image").await;
     let spec = json!({
-        "image": "weather:1", "replicas": 1, "command": ["/bin/weather"], "env": [{"name": "PORT", "value": "8080"}],
+        "image": "weather:1", "replicas": 2, "command": ["/bin/weather"], "env": [{"name": "PORT", "value": "8080"}],
         "endpoint": {"path": "/api/mcp", "healthPath": "/healthz"}, "protocol": "Legacy",
         "service": {"sessionAffinity": "Auto"},
     });
@@ -66,13 +66,15 @@ async fn another_image_is_run_as_it_is_and_asked_where_it_serves() {
     assert_no_keys(&sandbox).await;
 
     let pods = sandbox
-        .run_pods(NAME, 1, |_, says| {
+        .run_pods(NAME, 2, |_, says| {
             says.mcp.speaks = Speaks::Legacy { sessions: true }
         })
         .await;
     let message = verified(&sandbox, NAME, "True", Reason::ProtocolAnswered).await;
     assert!(message.contains("2025-11-25"), "{message}");
+    // They take turns; by then pods of ours would have been asked for their sessions.
     asked_again(&pods[0]).await;
+    asked_again(&pods[1]).await;
     let says = pods[0].server.says();
     let elsewhere = says.mcp.heard.iter().find(|heard| heard.path != "/api/mcp");
     assert_eq!(elsewhere, None);
@@ -136,7 +138,7 @@ async fn a_stdio_program_gets_the_bridge_and_its_pods_are_restricted() {
         )
         .await
         .unwrap();
-    let spec = json!({"image": "files:1", "replicas": 1, "transport": "Stdio", "command": ["npx", "files"], "args": ["/srv"]});
+    let spec = json!({"image": "files:1", "replicas": 2, "transport": "Stdio", "command": ["npx", "files"], "args": ["/srv"]});
     sandbox.serve(NAME, spec).await;
     let pod = template(&sandbox).await;
     assert_eq!(pod["containers"][0]["args"], json!(["npx", "files", "/srv"]));
@@ -145,7 +147,7 @@ async fn a_stdio_program_gets_the_bridge_and_its_pods_are_restricted() {
         json!(["install", "/var/run/iam-mcp/bin"])
     );
     assert_no_keys(&sandbox).await;
-    let pods = sandbox.run_pods(NAME, 1, |_, says| says.sessions = 4).await;
+    let pods = sandbox.run_pods(NAME, 2, |_, says| says.sessions = 4).await;
     verified(&sandbox, NAME, "True", Reason::ProtocolAnswered).await;
     pods[0].server.asked_again().await;
     eventually(SOON, "the deletion cost", || async {

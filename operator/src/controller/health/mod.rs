@@ -25,7 +25,7 @@ use std::{
 };
 
 use hyper::StatusCode;
-use iam_mcp_crds::{ConditionType, McpServer, McpServerStatus, Protocol};
+use iam_mcp_crds::{ConditionType, McpServer, McpServerStatus, Protocol, Transport};
 use kube::{
     Resource as _, ResourceExt as _,
     runtime::reflector::{ObjectRef, Store},
@@ -83,7 +83,11 @@ impl Endpoint {
             host: format!("{}.{namespace}.svc", server.name_any()),
             path: other.map_or_else(|| "/mcp".to_owned(), |other| other.path.clone()),
             sse_path: other.and_then(|other| other.sse_path.clone()),
-            protocol: server.spec.protocol.unwrap_or_default(),
+            protocol: match server.spec.transport {
+                // The bridge speaks 2026-07-28 for any program, and a question in it takes no session of the few there are.
+                Some(Transport::Stdio) => Protocol::Auto,
+                Some(Transport::Http) | None => server.spec.protocol.unwrap_or_default(),
+            },
         }
     }
 }
