@@ -307,14 +307,15 @@ impl Session {
                 self.end(Cause::Program);
                 break;
             };
-            match message::read(&line) {
-                Some(message) => self.dispatch(&message, line).await,
-                None => tracing::warn!(
+            let Some(message) = message::read(&line) else {
+                tracing::warn!(
                     session = self.id.get(..8),
                     line = %String::from_utf8_lossy(&line[..line.len().min(200)]),
                     "the program wrote something on stdout that is no message of JSON-RPC; logs belong on stderr"
-                ),
-            }
+                );
+                continue;
+            };
+            self.dispatch(&message, line).await;
         }
         self.close().await;
     }

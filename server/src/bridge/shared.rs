@@ -344,7 +344,7 @@ impl Running {
             match serde_json::from_slice(&line) {
                 Ok(said) => self.dispatch(said),
                 Err(error) => {
-                    tracing::warn!(%error, "the program wrote something on stdout that is no JSON; logs belong on stderr")
+                    tracing::warn!(%error, "the program wrote something on stdout that is no JSON; logs belong on stderr");
                 }
             }
         }

@@ -1,6 +1,10 @@
 //! How sessions and their processes begin and end.
 
-use super::*;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Session, bridge, call, program::command};
+use crate::support::{DEADLINE, Stream, TestServer, error_of, initialize, modern};
 
 #[tokio::test]
 async fn a_program_that_dies_is_told_of_and_its_session_is_over() {

@@ -99,6 +99,8 @@ pub(super) fn sessions(spec: &McpServerSpec) -> SessionsSpec {
 /// What is wrong with what `spec` says of its image.
 pub(super) fn problems(spec: &McpServerSpec) -> Vec<String> {
     let (other, stdio) = (spec.endpoint.as_deref(), is_stdio(spec));
+    let is_ours = !stdio && other.is_none();
+    let runs_something = !spec.command.is_empty() || !spec.args.is_empty();
     let service = spec.service.as_ref();
     let path_is_off = |path: &str| {
         other.is_some_and(|other| {
@@ -112,11 +114,11 @@ pub(super) fn problems(spec: &McpServerSpec) -> Vec<String> {
             "endpoint: an image with transport Stdio is served at /mcp and /sse of port 8080; leave endpoint out",
         ),
         (
-            (stdio || other.is_some()) && spec.image.is_none(),
+            !is_ours && spec.image.is_none(),
             "image: endpoint and transport: Stdio are for an image that is not a build of this project's server; name that image",
         ),
         (
-            !(spec.command.is_empty() && spec.args.is_empty()) && !stdio && other.is_none(),
+            runs_something && is_ours,
             "command: command and args are for images that are not builds of this project's server; say what such a one is by endpoint: {} or transport: Stdio",
         ),
         (
@@ -124,7 +126,7 @@ pub(super) fn problems(spec: &McpServerSpec) -> Vec<String> {
             "command: transport Stdio needs the program to run and its arguments; the operator cannot read what the image would run by itself",
         ),
         (
-            (stdio || other.is_some()) && spec.job_search.is_some(),
+            !is_ours && spec.job_search.is_some(),
             "jobSearch: only this project's server searches jobs; leave it out for another image",
         ),
         (
@@ -200,7 +202,8 @@ pub(super) fn problems(spec: &McpServerSpec) -> Vec<String> {
     ];
     let mut problems: Vec<String> = rules
         .into_iter()
-        .filter_map(|(wrong, problem)| wrong.then(|| problem.to_owned()))
+        .filter(|(wrong, _)| *wrong)
+        .map(|(_, problem)| problem.to_owned())
         .collect();
     let paths = other.into_iter().flat_map(|other| {
         [
