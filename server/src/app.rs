@@ -195,10 +195,8 @@ impl Server {
             log_level,
         } = self;
         let http = &settings.http;
-        let keys = match settings.sessions.keys.clone() {
-            Some(keys) => keys,
-            None => KeyRing::random()?,
-        };
+        let given = settings.sessions.keys.clone();
+        let keys = given.map_or_else(KeyRing::random, Ok)?;
         let (metrics, registry) = Metrics::new();
         let audit = Audit::open(&settings.telemetry.audit, metrics.clone())?;
         let limits = Limits::http(&settings.limits, metrics.clone());
