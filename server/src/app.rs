@@ -195,8 +195,7 @@ impl Server {
             log_level,
         } = self;
         let http = &settings.http;
-        let given = settings.sessions.keys.clone();
-        let keys = given.map_or_else(KeyRing::random, Ok)?;
+        let keys = settings.sessions.keys.clone().map_or_else(KeyRing::random, Ok)?;
         let (metrics, registry) = Metrics::new();
         let audit = Audit::open(&settings.telemetry.audit, metrics.clone())?;
         let limits = Limits::http(&settings.limits, metrics.clone());

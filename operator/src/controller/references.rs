@@ -213,12 +213,12 @@ mod tests {
 
     use super::*;
 
-    fn references(spec: Value) -> References {
+    fn references(spec: &Value) -> References {
         of(&serde_json::from_value(json!({"spec": spec})).unwrap())
     }
 
     fn several() -> References {
-        references(json!({
+        references(&json!({
             "containers": [
                 {"name": "a", "env": [
                     {"name": "A", "value": "1"},
@@ -244,7 +244,7 @@ mod tests {
                 (Source::Secret("s".to_owned()), key()),
             ])
         );
-        assert!(references(json!({"containers": [{"name": "a"}]})).is_empty());
+        assert!(references(&json!({"containers": [{"name": "a"}]})).is_empty());
     }
 
     fn of_content(key: &[u8], change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> String {
