@@ -62,7 +62,7 @@ pub struct OidcSpec {
     /// Scopes that they must have, all of them; `a|b` where one of two is enough.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 256)))]
-    #[x_kube(validation = Rule::new(r#"self.all(s, s.matches('^[!#-+\\--\\[\\]-{}~]+([|][!#-+\\--\\[\\]-{}~]+)*$'))"#).message("auth.oidc.scopes: each is a scope, or several with | between them: visible ASCII without spaces, commas, quotes and backslashes"))]
+    #[x_kube(validation = Rule::new(r"self.all(s, s.matches('^[!#-+\\--\\[\\]-{}~]+([|][!#-+\\--\\[\\]-{}~]+)*$'))").message("auth.oidc.scopes: each is a scope, or several with | between them: visible ASCII without spaces, commas, quotes and backslashes"))]
     pub scopes: Vec<String>,
 
     /// The claim that says whose they are. Default: `sub`.

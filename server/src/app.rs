@@ -198,10 +198,7 @@ impl Server {
             log_level,
         } = self;
         let http = &settings.http;
-        let keys = match settings.sessions.keys.clone() {
-            Some(keys) => keys,
-            None => KeyRing::random()?,
-        };
+        let keys = settings.sessions.keys.clone().map_or_else(KeyRing::random, Ok)?;
         let (metrics, registry) = Metrics::new();
         let audit = Audit::open(&settings.telemetry.audit, metrics.clone())?;
         let limits = Limits::http(&settings.limits, metrics.clone());

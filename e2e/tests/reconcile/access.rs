@@ -146,7 +146,7 @@ async fn an_issuers_server_is_unknown_and_not_broken() {
     sandbox.serve(NAME, json!({"replicas": 1, "auth": oidc})).await;
     let _pods = sandbox
         .run_pods(NAME, 1, |_, says| {
-            says.mcp.token = Some("of the issuer".to_owned())
+            says.mcp.token = Some("of the issuer".to_owned());
         })
         .await;
     let why = verified(&sandbox, NAME, "Unknown", Reason::CredentialMissing).await;

@@ -19,10 +19,8 @@ const TOKEN: &str = "jobs-token";
 
 fn id(token: &str) -> String {
     let digest = digest::digest(&digest::SHA256, &[b"iam-mcp key id", token.as_bytes()].concat());
-    digest.as_ref()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let digits = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}"));
+    digits.collect::<Vec<_>>().concat()
 }
 
 /// `token`, `token-next`, `token-previous`, and the file that pods read.
@@ -38,11 +36,11 @@ async fn become_(sandbox: &Sandbox, there: [bool; 3]) -> [Option<String>; 3] {
         let (tokens, file) = tokens(sandbox).await;
         when(tokens.each_ref().map(Option::is_some) == there, there)?;
         // The file has exactly those, all of one principal.
-        let lines: String = tokens
+        let lines = tokens
             .iter()
             .flatten()
-            .map(|token| format!("generated {token}\n"))
-            .collect();
+            .map(|token| format!("generated {token}\n"));
+        let lines = lines.collect::<Vec<_>>().concat();
         when(file == lines, "another file")?;
         Ok(tokens)
     })
@@ -54,14 +52,14 @@ async fn note(sandbox: &Sandbox, secret: &str, annotation: &str, ago: SignedDura
     sandbox.patch::<Secret>(secret, "a-person", patch).await;
 }
 
-fn spec(generated: Value) -> Value {
+fn spec(generated: &Value) -> Value {
     json!({"replicas": 2, "auth": {"bearer": {"generated": generated}}})
 }
 
 #[tokio::test]
 async fn a_token_is_published_when_all_take_it_and_goes_after_a_week() {
     let sandbox = Sandbox::new("token").await;
-    sandbox.serve(NAME, spec(json!({}))).await;
+    sandbox.serve(NAME, spec(&json!({}))).await;
     let ([old, ..], _) = tokens(&sandbox).await;
     let old_id = id(old.as_deref().unwrap());
     let pods = sandbox
@@ -117,7 +115,7 @@ async fn a_token_is_published_when_all_take_it_and_goes_after_a_week() {
 #[tokio::test]
 async fn a_token_that_is_old_enough_is_followed_by_another() {
     let sandbox = Sandbox::new("token").await;
-    sandbox.serve(NAME, spec(json!({"rotateEvery": "720h"}))).await;
+    sandbox.serve(NAME, spec(&json!({"rotateEvery": "720h"}))).await;
     note(
         &sandbox,
         TOKEN,

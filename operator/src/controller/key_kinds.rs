@@ -17,6 +17,9 @@ const TOKEN_PREFIX: &str = "iam_";
 /// The principal that a generated token names.
 const PRINCIPAL: &str = "generated";
 
+/// What follows from all keys of a kind.
+pub type Derive = fn(&[&[u8]]) -> Vec<u8>;
+
 /// One kind of keys.
 #[derive(Debug)]
 pub struct KeyKind {
@@ -39,7 +42,7 @@ pub struct KeyKind {
     /// Who has to know a key before it is used, and how long it is needed after.
     pub material: Material,
     /// What else stands in the Secret and follows from the keys: where, and what.
-    pub derived: Option<(&'static str, fn(&[&[u8]]) -> Vec<u8>)>,
+    pub derived: Option<(&'static str, Derive)>,
     /// Makes a key of random bytes.
     pub make: fn(&[u8; KEY_BYTES]) -> Vec<u8>,
     /// What events say of each step.

@@ -211,13 +211,12 @@ pub async fn ensure(context: &Context, owner: &Owner, kind: &'static KeyKind) ->
         return Ok(Outcome::Unchanged(Box::new(live)));
     }
     let mut change = json!({});
-    let current = match current {
-        Some(current) => current.0.clone(),
-        None => {
-            // Another than the one before is as new as can be.
-            change["metadata"]["annotations"][kind.made] = json!(Timestamp::now());
-            random(kind)?
-        }
+    let current = if let Some(current) = current {
+        current.0.clone()
+    } else {
+        // Another than the one before is as new as can be.
+        change["metadata"]["annotations"][kind.made] = json!(Timestamp::now());
+        random(kind)?
     };
     let (next, previous) = (
         next.map(|key| key.0.as_slice()),

@@ -73,12 +73,12 @@ fn add(container: &Container, references: &mut References) {
 
 /// The digest of `content`. It is keyed: whoever may read Deployments but not Secrets could else try passwords.
 fn digest(key: &[u8], references: &References, content: &BTreeMap<&Source, Content>) -> String {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+    let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
     // Each part with its length, so that no two contents are the same bytes.
     let mut part = |bytes: Option<&[u8]>| {
         let length = bytes.map_or(u64::MAX, |bytes| bytes.len() as u64);
-        context.update(&length.to_be_bytes());
-        context.update(bytes.unwrap_or_default());
+        mac.update(&length.to_be_bytes());
+        mac.update(bytes.unwrap_or_default());
     };
     for (source, keys) in references {
         let (kind, name) = match source {
@@ -99,7 +99,7 @@ fn digest(key: &[u8], references: &References, content: &BTreeMap<&Source, Conte
         }
     }
     let mut short = [0; 16];
-    short.copy_from_slice(&context.sign().as_ref()[..16]);
+    short.copy_from_slice(&mac.sign().as_ref()[..16]);
     short_hex(&short)
 }
 
@@ -155,7 +155,7 @@ pub async fn resolve(
             made_keys: false,
         });
     };
-    let mut content = BTreeMap::new();
+    let mut objects = BTreeMap::new();
     for source in references.keys() {
         let Some(found) = read(source, &owner.namespace, context).await? else {
             return Ok(Resolved {
@@ -163,10 +163,10 @@ pub async fn resolve(
                 made_keys,
             });
         };
-        content.insert(source, found);
+        objects.insert(source, found);
     }
     Ok(Resolved {
-        digest: Some(digest(&key, &references, &content)),
+        digest: Some(digest(&key, &references, &objects)),
         made_keys,
     })
 }
@@ -177,31 +177,31 @@ async fn read(source: &Source, namespace: &str, context: &Context) -> Result<Opt
     let (answer, title) = match source {
         Source::Secret(name) => {
             let api: Api<Secret> = Api::namespaced(client, namespace);
-            let content = |secret: Secret| {
+            let keys_of = |secret: Secret| {
                 let data = secret.data.unwrap_or_default().into_iter();
                 data.map(|(key, value)| (key, value.0)).collect()
             };
             (
-                api.get_opt(name).await.map(|found| found.map(content)),
+                api.get_opt(name).await.map(|found| found.map(keys_of)),
                 format!("Secret/{name}"),
             )
         }
         Source::ConfigMap(name) => {
             let api: Api<ConfigMap> = Api::namespaced(client, namespace);
-            let content = |map: ConfigMap| {
+            let keys_of = |map: ConfigMap| {
                 let text = map.data.unwrap_or_default().into_iter();
                 let text = text.map(|(key, value)| (key, value.into_bytes()));
                 let bytes = map.binary_data.unwrap_or_default().into_iter();
                 text.chain(bytes.map(|(key, value)| (key, value.0))).collect()
             };
             (
-                api.get_opt(name).await.map(|found| found.map(content)),
+                api.get_opt(name).await.map(|found| found.map(keys_of)),
                 format!("ConfigMap/{name}"),
             )
         }
     };
     match answer {
-        Ok(content) => Ok(Some(content)),
+        Ok(found) => Ok(Some(found)),
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
         Err(error) => Err(Error::api(format!("read {title}"))(error)),
     }
@@ -213,12 +213,12 @@ mod tests {
 
     use super::*;
 
-    fn references(spec: Value) -> References {
+    fn references(spec: &Value) -> References {
         of(&serde_json::from_value(json!({"spec": spec})).unwrap())
     }
 
     fn several() -> References {
-        references(json!({
+        references(&json!({
             "containers": [
                 {"name": "a", "env": [
                     {"name": "A", "value": "1"},
@@ -244,7 +244,7 @@ mod tests {
                 (Source::Secret("s".to_owned()), key()),
             ])
         );
-        assert!(references(json!({"containers": [{"name": "a"}]})).is_empty());
+        assert!(references(&json!({"containers": [{"name": "a"}]})).is_empty());
     }
 
     fn of_content(key: &[u8], change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> String {

@@ -208,10 +208,6 @@ mod tests {
         }
     }
 
-    fn unauthorized(why: Unauthorized) -> Option<Outcome> {
-        Some(Outcome::NotAuthorized(why))
-    }
-
     fn next(about: About, outcome: Option<Outcome>, previous: &McpServerStatus) -> McpServerStatus {
         let mut status = McpServerStatus {
             server: previous.server.clone(),
@@ -244,14 +240,18 @@ mod tests {
         assert_eq!(shape(&bad), "False/ProtocolFailed");
         assert_eq!(bad.server, good.server, "who it was is still of use");
         assert_eq!(
-            shape(&next(ABOUT, unauthorized(Unauthorized::Unexpected), &good)),
+            shape(&next(
+                ABOUT,
+                Some(Outcome::NotAuthorized(Unauthorized::Unexpected)),
+                &good
+            )),
             "Unknown/NotAuthorized"
         );
-        let refused = next(ABOUT, unauthorized(Unauthorized::Refused), &good);
+        let refused = next(ABOUT, Some(Outcome::NotAuthorized(Unauthorized::Refused)), &good);
         assert_eq!(shape(&refused), "Unknown/NotAuthorized");
         assert!(condition(&refused).unwrap().message.contains("refuses the token"));
-        let missing = unauthorized(Unauthorized::Missing("Secret n/t does not exist".to_owned()));
-        let missing = next(ABOUT, missing, &good);
+        let missing = Unauthorized::Missing("Secret n/t does not exist".to_owned());
+        let missing = next(ABOUT, Some(Outcome::NotAuthorized(missing)), &good);
         assert_eq!(shape(&missing), "Unknown/CredentialMissing");
         assert!(
             condition(&missing)
@@ -282,7 +282,11 @@ mod tests {
     fn which_changes_are_events() {
         let good = next(ABOUT, Some(answered()), &McpServerStatus::default());
         let bad = next(ABOUT, Some(failed("a")), &good);
-        let unknown = next(ABOUT, unauthorized(Unauthorized::Unexpected), &good);
+        let unknown = next(
+            ABOUT,
+            Some(Outcome::NotAuthorized(Unauthorized::Unexpected)),
+            &good,
+        );
         assert_eq!(
             transition(&McpServerStatus::default(), &good).unwrap().0,
             Happened::Verified
