@@ -177,11 +177,12 @@ proptest! {
             (None, Some(n)) if !foreign_hpa => Some(n),
             _ => None,
         };
+        let enabled = spec.disruption.as_ref().is_none_or(|d| d.enabled);
         let asked = spec.disruption.as_ref().and_then(|d| d.max_unavailable.clone());
         let all = children(&server("a", spec), foreign_hpa);
         let find = |kind: &str| all.iter().find(|c| c.kind.as_str() == kind);
         let budget = find("PodDisruptionBudget");
-        prop_assert_eq!(budget.is_some(), most.is_none_or(|n| n > 1));
+        prop_assert_eq!(budget.is_some(), enabled && most.is_none_or(|n| n > 1));
         if let Some(budget) = budget {
             let spec = &budget.manifest["spec"];
             prop_assert_eq!(&spec["maxUnavailable"], &json!(asked.unwrap_or(IntOrString::Int(1))));
