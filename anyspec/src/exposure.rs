@@ -83,10 +83,10 @@ fn http_route() -> Any {
 }
 
 fn network_policy() -> Any {
-    let peers = || maybe(list(peer(vec![]), 1..3));
+    let peers = || maybe(list(peer(&[]), 1..3));
     let places = || {
         maybe(list(
-            peer(vec![("ports", maybe(list(number(1..=65535), 1..3)))]),
+            peer(&[("ports", maybe(list(number(1..=65535), 1..3)))]),
             1..3,
         ))
     };
@@ -100,7 +100,7 @@ fn network_policy() -> Any {
 }
 
 /// Pods or addresses, and `more`.
-fn peer(more: Vec<(&'static str, Any)>) -> Any {
+fn peer(more: &[(&'static str, Any)]) -> Any {
     let with = |mut fields: Vec<(&'static str, Any)>| {
         fields.extend(more.iter().cloned());
         then(

@@ -29,7 +29,6 @@ pub use any::Any;
 pub use fit::fit;
 
 /// Specs of a server called `name`, which some fields name.
-#[must_use]
 pub fn specs(name: &str) -> Any {
     let mut fields = server::fields(name);
     fields.extend(scaling::fields());

@@ -2,13 +2,13 @@
 //! what is no longer wanted, writes nothing else.
 
 use futures::future::join_all;
-use iam_mcp_crds::{McpServer, McpServerStatus, Reason, TemplateRecord};
+use iam_mcp_crds::{McpServer, McpServerStatus, TemplateRecord};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Resource as _, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     apis::Served,
@@ -24,6 +24,12 @@ use super::{
     template::{self, Fate},
 };
 use crate::OPERATOR;
+
+mod refusal;
+mod send;
+
+use refusal::{name_conflict, refused, rejected};
+use send::send_until_stored;
 
 /// The server whose children are applied.
 pub struct Owner {
@@ -253,32 +259,15 @@ fn applied_template(
         .iter()
         .find(|child| child.kind == ChildKind::Deployment)?;
     let last = context.memory.get(&owner.uid, child.kind);
-    let is_live = live.is_some_and(|live| {
-        last.is_some_and(|last| last.desired == child.digest && last.answered == live.digest)
-    });
-    if !is_live {
-        return owner.template.record.clone();
-    }
-    Some(TemplateRecord {
-        asked_for: owner.template.asked_for.clone(),
-        rendered: owned::short_hex(&child.parts.template?),
-        live: owned::short_hex(&live?.template?),
-    })
-}
-
-/// What is sent for `child`: its manifest, with the live pod template if that is held.
-async fn manifest(context: &Context, owner: &Owner, child: &Child) -> Result<Value, Error> {
-    let mut manifest = child.manifest.clone();
-    if child.holds_template {
-        let live = context
-            .child_api(child.kind, &owner.namespace)
-            .get(&child.name)
-            .await
-            .map_err(Error::api(format!("read {}", child.title())))?;
-        let fields = owned::owned_fields(&serde_json::to_value(live)?, OPERATOR).unwrap_or_default();
-        manifest["spec"]["template"] = fields["spec"]["template"].clone();
-    }
-    Ok(manifest)
+    let TemplateOf {
+        asked_for, record, ..
+    } = &owner.template;
+    let Some(last) = last.filter(|last| last.desired == child.digest) else {
+        return record.clone();
+    };
+    let untouched = live.filter(|live| live.digest == last.answered);
+    let live = untouched.and_then(|live| live.template);
+    Some(template::record(asked_for, &child.parts.template?, live.as_ref()))
 }
 
 async fn ensure_keys(context: &Context, owner: &Owner, children: &[Child]) -> Result<keys::Outcome, Error> {
@@ -347,7 +336,7 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
     let version = version.or_else(|| known.as_ref().map(|k| k.resource_version.to_string()));
     let answer = match made {
         Some(answer) => answer,
-        None => match send(context, owner, child, version).await? {
+        None => match send_until_stored(context, owner, child, version).await? {
             Ok(answer) => answer,
             Err(blocked) => return Ok(Change::Blocked(blocked)),
         },
@@ -402,82 +391,6 @@ async fn create(context: &Context, owner: &Owner, child: &Child) -> Result<Creat
         Ok(made) => Ok(Created::Made(Box::new(made))),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(Created::Exists),
         Err(error) => Err(Error::api(format!("make {}", child.title()))(error)),
-    }
-}
-
-/// Applies one child, whose live object has `version`; the inner error is a refusal that only a person can end.
-async fn send(
-    context: &Context,
-    owner: &Owner,
-    child: &Child,
-    version: Option<String>,
-) -> Result<Result<Box<LiveChild>, Blocked>, Error> {
-    let api = context.live_api(child.kind, &owner.namespace);
-    let params = PatchParams::apply(OPERATOR).force();
-    let manifest = manifest(context, owner, child).await?;
-    let patch = Patch::Apply(&manifest);
-    context.metrics.write(child.kind.as_str(), "apply");
-    let mut answer = api.patch(&child.name, &params, &patch).await;
-    if refused(&answer).is_some()
-        && version.is_some()
-        && let Some((verb, spec)) = overwrite(child)
-    {
-        let merge = json!({"metadata": {"resourceVersion": version}, "spec": spec});
-        let as_us = PatchParams {
-            field_manager: Some(OPERATOR.to_owned()),
-            ..PatchParams::default()
-        };
-        context.metrics.write(child.kind.as_str(), verb);
-        api.patch(&child.name, &as_us, &Patch::Merge(&merge))
-            .await
-            .map_err(Error::api(format!("overwrite {}", child.title())))?;
-        answer = api.patch(&child.name, &params, &patch).await;
-    }
-    if let Some(message) = refused(&answer) {
-        return Ok(Err(rejected(child, &message)));
-    }
-    answer
-        .map(|answer| Ok(Box::new(answer)))
-        .map_err(Error::api(format!("apply {}", child.title())))
-}
-
-/// What an edit can put beside our fields so that the API server refuses the two together: what to put in
-/// its place before applying again, and the verb that it is counted as.
-fn overwrite(child: &Child) -> Option<(&'static str, Value)> {
-    let ours = &child.manifest["spec"];
-    match child.kind {
-        // A list keyed by port: an edited port stands beside ours under the same name.
-        ChildKind::Service => Some(("replace_ports", json!({"ports": ours["ports"]}))),
-        // A budget may have a least or a most, not both.
-        ChildKind::PodDisruptionBudget => Some((
-            "replace_budget",
-            json!({"minAvailable": null, "maxUnavailable": ours["maxUnavailable"]}),
-        )),
-        _ => None,
-    }
-}
-
-fn refused<T>(answer: &Result<T, kube::Error>) -> Option<String> {
-    match answer {
-        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 422) => Some(status.message.clone()),
-        _ => None,
-    }
-}
-
-fn rejected(child: &Child, message: &str) -> Blocked {
-    Blocked {
-        reason: Reason::ChildRejected,
-        message: format!("the API server refuses {}: {message}", child.title()),
-    }
-}
-
-fn name_conflict(child: &Child) -> Blocked {
-    Blocked {
-        reason: Reason::NameConflict,
-        message: format!(
-            "{} exists and does not belong to this McpServer, so it was left alone; delete or rename it, or rename the McpServer",
-            child.title()
-        ),
     }
 }
 
