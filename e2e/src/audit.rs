@@ -10,6 +10,12 @@ use crate::setting;
 /// Writes of `user` since `start`, a line each: verb, resource, namespace/name.
 #[must_use]
 pub fn writes(user: &str, start: Timestamp) -> Vec<String> {
+    writes_with("", user, start)
+}
+
+/// The same, of lines that have `part`, such as the name of a namespace: of a long log, most lines are not read then.
+#[must_use]
+pub fn writes_with(part: &str, user: &str, start: Timestamp) -> Vec<String> {
     let path = std::env::var("E2E_AUDIT_LOG").unwrap_or_else(|_| {
         let kubeconfig = setting("E2E_KUBECONFIG");
         let state = Path::new(&kubeconfig).parent().expect("a directory");
@@ -18,6 +24,7 @@ pub fn writes(user: &str, start: Timestamp) -> Vec<String> {
     let log = fs::read_to_string(&path).unwrap_or_else(|error| panic!("the audit log {path}: {error}"));
     let entries = log
         .lines()
+        .filter(|line| line.contains(part))
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     entries
         .filter(|entry| entry["user"]["username"] == user)

@@ -46,6 +46,7 @@ mod secret;
 mod session_affinity;
 mod session_key;
 mod sessions;
+mod traps;
 mod upgrade;
 
 use serde_json::{Value, json};

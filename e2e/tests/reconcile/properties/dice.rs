@@ -1,6 +1,6 @@
 //! Chance that can be had again: a number is enough to make the same choices.
 
-/// A generator of choices (SplitMix64).
+/// A generator of choices (`SplitMix64`).
 pub(crate) struct Dice(u64);
 
 impl Dice {

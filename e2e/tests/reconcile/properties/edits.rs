@@ -75,7 +75,9 @@ fn leaves(rendered: &Value, live: &Value, at: &str, found: &mut Vec<Owned>) {
 
 /// Another value of the same sort.
 pub(crate) fn another(value: &Value, dice: &mut Dice) -> Value {
-    const WORDS: [(&str, &str); 11] = [
+    const WORDS: [(&str, &str); 13] = [
+        ("RollingUpdate", "Recreate"),
+        ("Recreate", "RollingUpdate"),
         ("ClusterIP", "NodePort"),
         ("NodePort", "ClusterIP"),
         ("ClientIP", "None"),
@@ -144,6 +146,29 @@ pub(crate) fn additions(kind: &str, live: &Value) -> Vec<(&'static str, Value)> 
                     add(&at("ports"), json!({"containerPort": 9777, "name": "extra"})),
                 ),
             ];
+            // What is of one kind out of several becomes another: beside ours, the API server refuses the two.
+            let container = format!("/spec/template/spec/containers/{}", ours.unwrap_or_default());
+            let another =
+                |path: String, value: Value| json!([{"op": "replace", "path": path, "value": value}]);
+            all.push((
+                "another kind of probe",
+                another(
+                    format!("{container}/livenessProbe"),
+                    json!({"tcpSocket": {"port": 8080}}),
+                ),
+            ));
+            let first = live.pointer(&format!("{container}/env/0/name"));
+            let from = json!({"name": first, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}});
+            all.push((
+                "a variable from elsewhere",
+                another(format!("{container}/env/0"), from),
+            ));
+            let volumes = live["spec"]["template"]["spec"]["volumes"].as_array();
+            if let Some(data) = volumes.and_then(|all| all.iter().position(|v| v["name"] == "data")) {
+                let path = format!("/spec/template/spec/volumes/{data}");
+                let value = json!({"name": "data", "hostPath": {"path": "/"}});
+                all.push(("another kind of volume", another(path, value)));
+            }
             if live["spec"]["template"]["spec"]["tolerations"].is_array() {
                 let toleration = json!({"key": "gpu", "operator": "Exists"});
                 all.push((

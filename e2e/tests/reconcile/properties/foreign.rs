@@ -25,6 +25,10 @@ pub(crate) enum What {
 }
 
 impl What {
+    pub(crate) fn is_replaced_by(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Word(this, _), Self::Word(other, _)) if this == other)
+    }
+
     fn is_in(&self, live: &Value) -> bool {
         let named = |list: &Value, name: &str| {
             list.as_array()
@@ -107,7 +111,7 @@ pub(crate) async fn stay(kinds: &[Kind], marks: &[Mark], excused: &[String]) -> 
     for mark in marks.iter().filter(|mark| !excused.contains(&mark.uid)) {
         let kind = kinds
             .iter()
-            .find(|kind| kind.kind == mark.kind)
+            .find(|kind| kind.title == mark.kind)
             .ok_or("an unknown kind")?;
         let live = kind.api.get_opt(&kind.name).await.map_err(|e| e.to_string())?;
         let live = live.ok_or_else(|| format!("{} of {mark:?} is gone", mark.kind))?;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// A kind of child, and its name for one server.
 pub(crate) struct Kind {
-    pub(crate) kind: &'static str,
+    pub(crate) title: &'static str,
     pub(crate) api: Api<DynamicObject>,
     pub(crate) name: String,
 }
@@ -25,7 +25,7 @@ pub(crate) fn kinds(sandbox: &Sandbox, name: &str) -> Vec<Kind> {
     children::kinds(name)
         .into_iter()
         .map(|(kind, resource, name)| Kind {
-            kind,
+            title: kind,
             api: api(&resource),
             name,
         })
@@ -34,7 +34,12 @@ pub(crate) fn kinds(sandbox: &Sandbox, name: &str) -> Vec<Kind> {
 
 /// Whether all children are as `rendered`, and no others are there.
 pub(crate) async fn judge(sandbox: &Sandbox, server: &McpServer, rendered: &[Value]) -> Result<(), String> {
-    for Kind { kind, api, name } in kinds(sandbox, &server.name_any()) {
+    for Kind {
+        title: kind,
+        api,
+        name,
+    } in kinds(sandbox, &server.name_any())
+    {
         if kind == "Secret" {
             keys_are_there(sandbox, server, &name).await?;
             continue;
@@ -110,6 +115,7 @@ fn comparable(object: &DynamicObject) -> Result<Value, String> {
         .collect();
     let metadata = value["metadata"].as_object_mut().ok_or("no metadata")?;
     metadata.remove("resourceVersion");
+    metadata.remove("generation");
     metadata.insert("managedFields".to_owned(), Value::Array(ours));
     value.as_object_mut().ok_or("no object")?.remove("status");
     Ok(value)

@@ -64,7 +64,19 @@ fn fit_here(spec: &mut Value) {
     spec["operatorClass"] = json!(CLASS);
     // Paused is a step of its own: nothing can be said of the children meanwhile.
     spec.as_object_mut().unwrap().remove("paused");
-    let Some(service) = spec["service"].as_object_mut() else {
+    // Behind feature gates that are off here: the API server takes them, and leaves them out.
+    let volumes = spec.get_mut("volumes").and_then(Value::as_array_mut);
+    for volume in volumes.into_iter().flatten() {
+        let sources = volume
+            .pointer_mut("/projected/sources")
+            .and_then(Value::as_array_mut);
+        if let Some(sources) = sources {
+            sources.retain(|source| {
+                source["clusterTrustBundle"].is_null() && source["podCertificate"].is_null()
+            });
+        }
+    }
+    let Some(service) = spec.get_mut("service").and_then(Value::as_object_mut) else {
         return;
     };
     // Another server may have the port.
@@ -87,7 +99,7 @@ async fn without_pods(subject: &str) -> Sandbox {
 /// Writes to the namespace since `start` by the user that the operator and this test are, without events.
 fn writes(sandbox: &Sandbox, start: Timestamp) -> Vec<String> {
     let here = format!(" {} ", sandbox.namespace());
-    let all = audit::writes("admin", start).into_iter();
+    let all = audit::writes_with(sandbox.namespace(), "admin", start).into_iter();
     all.filter(|line| line.contains(&here) && !line.contains(" events "))
         .collect()
 }
@@ -95,14 +107,14 @@ fn writes(sandbox: &Sandbox, start: Timestamp) -> Vec<String> {
 /// A new operator looks at all `servers`, and writes nothing.
 async fn a_second_pass_writes_nothing(sandbox: &mut Sandbox, servers: u64) {
     let calm = Duration::from_secs(2);
-    steady(Duration::from_secs(60), calm, "writes", || async {
+    steady(Duration::from_mins(1), calm, "writes", || async {
         sandbox.operator().writes().await
     })
     .await;
     sandbox.stop_operator().await;
     let start = Timestamp::now();
     sandbox.start_operator_with(&["--class", CLASS]).await;
-    eventually(Duration::from_secs(60), "a look at each server", || async {
+    eventually(Duration::from_mins(1), "a look at each server", || async {
         let passes = sandbox.operator().passes().await;
         when(passes >= servers, passes)
     })

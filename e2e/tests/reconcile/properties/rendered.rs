@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 
 use iam_mcp_anyspec::Source;
 use iam_mcp_crds::McpServer;
-use iam_mcp_e2e::{children, render, sandbox::Sandbox, servers::server};
+use iam_mcp_e2e::{
+    children,
+    poll::{SOON, eventually, when},
+    render,
+    sandbox::Sandbox,
+    servers::server,
+};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{DynamicObject, PostParams},
+    api::{DynamicObject, ListParams, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -140,9 +146,16 @@ async fn a_second_pass_over_any_specs_writes_nothing() {
         let created = sandbox.api().create(&PostParams::default(), server).await;
         created.unwrap_or_else(|error| panic!("{error}\n{}", json!(server.spec)));
     }
-    for (server, _) in &servers {
-        sandbox.settle(&server.name_any()).await;
-    }
+    eventually(SOON, "a status of each server", || async {
+        let list = sandbox
+            .api::<McpServer>()
+            .list(&ListParams::default())
+            .await
+            .map_err(|e| e.to_string())?;
+        let waiting = list.items.iter().filter(|server| server.status.is_none()).count();
+        when(waiting == 0, waiting)
+    })
+    .await;
     let made = u64::try_from(servers.len()).unwrap();
     assert!(
         sandbox.operator().writes().await > 4 * made,

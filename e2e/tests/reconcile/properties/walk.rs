@@ -4,10 +4,16 @@
 use std::time::Duration;
 
 use iam_mcp_crds::McpServer;
-use iam_mcp_e2e::{json_patch, poll::found, render, sandbox::Sandbox, servers::server};
+use iam_mcp_e2e::{
+    json_patch,
+    poll::{found, when},
+    render,
+    sandbox::Sandbox,
+    servers::server,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
-    ResourceExt as _,
+    ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
@@ -22,7 +28,7 @@ use super::{
 /// Steps of a walk.
 pub(crate) const STEPS: usize = 8;
 /// Until the operator has put everything right; two hundred walks keep it and the API server busy.
-const RIGHT: Duration = Duration::from_secs(60);
+const RIGHT: Duration = Duration::from_mins(1);
 
 /// A walk, and where it has come to.
 pub(crate) struct Walk<'a> {
@@ -242,14 +248,19 @@ impl<'a> Walk<'a> {
             Patch::Strategic(patch)
         };
         let answer = self.api(kind).patch(&live.name_any(), &params, &patch).await;
-        let uid = answer.as_ref().ok().and_then(|o| o.uid());
+        let uid = answer.as_ref().ok().and_then(ResourceExt::uid);
         if not_found_is_fine(answer.map(drop))? {
             let uid = uid.unwrap_or_default();
-            self.marks.extend(what.into_iter().map(|what| Mark {
-                kind,
-                uid: uid.clone(),
-                what,
-            }));
+            for what in what {
+                // What is written last stays.
+                self.marks
+                    .retain(|mark| mark.uid != uid || !mark.what.is_replaced_by(&what));
+                self.marks.push(Mark {
+                    kind,
+                    uid: uid.clone(),
+                    what,
+                });
+            }
         }
         Ok(())
     }
@@ -268,11 +279,20 @@ impl<'a> Walk<'a> {
                 hpa["maxReplicas"].as_i64().unwrap_or(10),
             )
         };
+        // An HPA that was just made brings the number within its bounds first.
+        let api = self.sandbox.api::<Deployment>();
+        if !hpa.is_null() {
+            found(RIGHT, "the HPA to have seen the number", || async {
+                let live = api.get(&self.name).await.map_err(|e| e.to_string())?;
+                let now = live.spec.and_then(|s| s.replicas).map(i64::from);
+                when(now.is_some_and(|now| (least..=most).contains(&now)), now)
+            })
+            .await?;
+        }
         let span = usize::try_from((most - least).clamp(0, 3)).unwrap();
         let count = least + i64::try_from(self.dice.below(span + 1)).unwrap();
         self.tell(format!("kubectl scale --replicas={count}"));
         let patch = Patch::Merge(json!({"spec": {"replicas": count}}));
-        let api = self.sandbox.api::<Deployment>();
         api.patch_scale(&self.name, &PatchParams::default(), &patch)
             .await
             .map_err(|e| e.to_string())?;
@@ -309,12 +329,17 @@ impl<'a> Walk<'a> {
     }
 
     fn api(&self, kind: &str) -> &kube::Api<DynamicObject> {
-        &self.kinds.iter().find(|known| known.kind == kind).unwrap().api
+        &self.kinds.iter().find(|known| known.title == kind).unwrap().api
     }
 
     async fn uids(&self) -> Result<Vec<(&'static str, String)>, String> {
         let mut found = Vec::new();
-        for Kind { kind, api, name } in &self.kinds {
+        for Kind {
+            title: kind,
+            api,
+            name,
+        } in &self.kinds
+        {
             let live = api.get_opt(name).await.map_err(|e| e.to_string())?;
             found.extend(live.and_then(|live| live.uid()).map(|uid| (*kind, uid)));
         }
@@ -324,16 +349,20 @@ impl<'a> Walk<'a> {
     /// One of the children that exist, the Deployment more often than others.
     async fn any_child(&mut self) -> Result<Option<(&'static str, DynamicObject)>, String> {
         let mut wanted: Vec<usize> = (0..self.kinds.len())
-            .filter(|index| contains(&self.rendered, self.kinds[*index].kind))
+            .filter(|index| contains(&self.rendered, self.kinds[*index].title))
             .collect();
         let deployment = self
             .kinds
             .iter()
-            .position(|kind| kind.kind == "Deployment")
+            .position(|kind| kind.title == "Deployment")
             .unwrap();
         wanted.extend([deployment, deployment]);
         let index = *self.dice.pick(&wanted).unwrap();
-        let Kind { kind, api, name } = &self.kinds[index];
+        let Kind {
+            title: kind,
+            api,
+            name,
+        } = &self.kinds[index];
         Ok(api
             .get_opt(name)
             .await
