@@ -32,6 +32,9 @@ const GENERATED_FOR: &str = "generated-name";
 /// The class of the operator that looks after these servers.
 const CLASS: &str = "any";
 
+/// Longer than the operator waits before it writes in a status how far a rollout is.
+const CALM: Duration = Duration::from_secs(25);
+
 /// A number of the caller's environment, such as the seed of a walk that failed.
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -106,8 +109,7 @@ fn writes(sandbox: &Sandbox, start: Timestamp) -> Vec<String> {
 
 /// A new operator looks at all `servers`, and writes nothing.
 async fn a_second_pass_writes_nothing(sandbox: &mut Sandbox, servers: u64) {
-    let calm = Duration::from_secs(2);
-    steady(Duration::from_mins(1), calm, "writes", || async {
+    steady(Duration::from_mins(3), CALM, "writes", || async {
         sandbox.operator().writes().await
     })
     .await;
