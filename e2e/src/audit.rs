@@ -78,7 +78,13 @@ impl std::fmt::Display for Write {
 /// Writes of `user` since `start`, a line each: verb, resource, namespace/name.
 #[must_use]
 pub fn writes(user: &str, start: Timestamp) -> Vec<String> {
-    let of_the_user = read(user)
+    writes_with(user, user, start)
+}
+
+/// The same, of lines that have `part`, such as the name of a namespace: of a long log, most lines are not read then.
+#[must_use]
+pub fn writes_with(part: &str, user: &str, start: Timestamp) -> Vec<String> {
+    let of_the_user = read(part)
         .into_iter()
         .filter(|write| write.user == user && write.received >= start);
     of_the_user.map(|write| write.to_string()).collect()

@@ -6,7 +6,8 @@ use std::{
 };
 
 use k8s_openapi::{
-    api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    api::core::v1::{Namespace, ServiceAccount},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api, Client, Config, CustomResourceExt as _,
@@ -54,6 +55,16 @@ pub async fn install_definition(client: &Client) {
             .list(&kube::api::ListParams::default().limit(1))
             .await
             .map_err(|e| e.to_string())
+    })
+    .await;
+}
+
+/// Waits for the ServiceAccount `default` of a namespace, without which no pod can be made there.
+pub async fn default_account(client: &Client, namespace: &str) {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+    eventually(SOON, "the service account of the namespace", || async {
+        let found = api.get_opt("default").await.map_err(|e| e.to_string())?;
+        crate::poll::when(found.is_some(), found)
     })
     .await;
 }

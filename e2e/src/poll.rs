@@ -13,7 +13,22 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub const SOON: Duration = Duration::from_secs(30);
 
 /// Looks until it finds, and panics with what it saw last when `within` is over.
-pub async fn eventually<T, Look, Looking>(within: Duration, what: &str, mut look: Look) -> T
+pub async fn eventually<T, Look, Looking>(within: Duration, what: &str, look: Look) -> T
+where
+    Look: FnMut() -> Looking,
+    Looking: Future<Output = Result<T, String>>,
+{
+    match found(within, what, look).await {
+        Ok(found) => found,
+        Err(problem) => panic!("{problem}"),
+    }
+}
+
+/// Looks until it finds, or until `within` is over.
+///
+/// # Errors
+/// What was waited for, and what was seen last.
+pub async fn found<T, Look, Looking>(within: Duration, what: &str, mut look: Look) -> Result<T, String>
 where
     Look: FnMut() -> Looking,
     Looking: Future<Output = Result<T, String>>,
@@ -21,9 +36,12 @@ where
     let start = Instant::now();
     loop {
         match look().await {
-            Ok(found) => return found,
+            Ok(found) => return Ok(found),
             Err(seen) if start.elapsed() >= within => {
-                panic!("waited {} s for: {what}\n  last seen: {seen}", within.as_secs())
+                return Err(format!(
+                    "waited {} s for: {what}\n  last seen: {seen}",
+                    within.as_secs()
+                ));
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
         }

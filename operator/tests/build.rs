@@ -2,19 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use iam_mcp_crds::{
-    AutoscalingSpec, DisruptionSpec, GatewayRef, HttpRouteSpec, IngressSpec, JobProvider, JobSearchSpec,
-    McpServer, McpServerSpec, MonitoringMode, MonitoringSpec, NetworkPeer, NetworkPolicySpec, RapidApiSpec,
-    SecretKeyRef, ServiceSpec, SessionAffinity, SessionsSpec, Verify, spec::RESERVED_ENV,
-};
+use iam_mcp_crds::{McpServer, McpServerSpec, spec::RESERVED_ENV};
 use iam_mcp_operator::controller::{
     build::{build, selector_string},
     kinds::{Child, in_order},
     owned::{desired_digest, owned_digest},
+    pod_security::restricted,
     validate::{Defaults, Replicas, validate},
 };
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use proptest::{option, prelude::*};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn defaults() -> Defaults {
@@ -28,136 +26,31 @@ fn children(server: &McpServer, foreign_hpa: bool) -> Vec<Child> {
     in_order(build(&validate(server, &defaults(), foreign_hpa).unwrap()), None).unwrap()
 }
 
-/// With what is around a server: routes, policies, budgets, metrics.
-fn specs() -> impl Strategy<Value = McpServerSpec> {
-    let most = prop_oneof![
-        (1..5_i32).prop_map(IntOrString::Int),
-        (1..101_u8).prop_map(|percent| IntOrString::String(format!("{percent}%"))),
-    ];
-    let peer = prop_oneof![
-        "[a-z]{1,9}".prop_map(|name| NetworkPeer {
-            namespace_labels: Some([("kubernetes.io/metadata.name".to_owned(), name)].into()),
-            ..NetworkPeer::default()
-        }),
-        (0..33_u32).prop_map(|prefix| NetworkPeer {
-            cidr: Some(format!("0.0.0.0/{prefix}")),
-            ..NetworkPeer::default()
-        }),
-    ];
-    let policy = (proptest::collection::vec(peer, 0..3), any::<bool>()).prop_map(|(from, public_https)| {
-        NetworkPolicySpec {
-            from,
-            public_https,
-            ..NetworkPolicySpec::default()
-        }
-    });
-    let mode = prop_oneof![
-        Just(MonitoringMode::Auto),
-        Just(MonitoringMode::PodMonitor),
-        Just(MonitoringMode::Annotations)
-    ];
-    (
-        small_specs(),
-        option::of("[a-z]{1,9}\\.example\\.com"),
-        option::of(option::of(most)),
-        option::of(policy),
-        option::of(mode),
-        option::of(1..200_i32),
-    )
-        .prop_map(|(mut spec, hostname, most, policy, mode, memory)| {
-            let path = spec.ingress.as_ref().map_or("/", |i| &i.path).to_owned();
-            spec.http_route = hostname.map(|hostname| HttpRouteSpec {
-                parent_refs: vec![GatewayRef::default()],
-                hostnames: vec![hostname],
-                path,
-            });
-            spec.disruption = most.map(|max_unavailable| DisruptionSpec {
-                max_unavailable,
-                ..DisruptionSpec::default()
-            });
-            spec.network_policy = policy;
-            spec.monitoring = mode.map(|mode| MonitoringSpec {
-                mode,
-                ..MonitoringSpec::default()
-            });
-            if let Some(hpa) = &mut spec.autoscaling {
-                hpa.memory_utilization = memory;
-            }
-            spec
-        })
+/// Any valid spec of a server called `name`.
+fn specs_of(name: &str) -> impl Strategy<Value = McpServerSpec> + use<> {
+    iam_mcp_anyspec::specs(name).prop_map(|spec| serde_json::from_value(spec).unwrap())
 }
 
-fn small_specs() -> impl Strategy<Value = McpServerSpec> {
-    let secret = ("[a-z]{1,8}", "[A-Z]{1,8}").prop_map(|(name, key)| SecretKeyRef { name, key });
-    let ingress = (
-        option::of("[a-z]{1,9}\\.example\\.com"),
-        prop_oneof![Just("/".to_owned()), "/[a-z]{1,9}"],
-    )
-        .prop_map(|(host, path)| IngressSpec {
-            host,
-            path,
-            ..IngressSpec::default()
-        });
-    (
-        option::of(0..20_i32),
-        option::of(secret),
-        option::of(ingress),
-        option::of((1..4_i32, 0..4_i32)),
-        option::of(1..65_535_i32),
-        prop_oneof![
-            Just(SessionAffinity::ClientIP),
-            Just(SessionAffinity::None),
-            Just(SessionAffinity::Auto)
-        ],
-        proptest::collection::vec("https://[a-z]{1,9}\\.example", 0..3),
-        option::of((0..86_401_i32, option::of(1..86_401_i32))),
-        option::of(prop_oneof![
-            Just(Verify::Probe),
-            Just(Verify::Gate),
-            Just(Verify::Off)
-        ]),
-    )
-        .prop_map(
-            |(replicas, secret, ingress, hpa, port, affinity, origins, drain, verify)| McpServerSpec {
-                replicas,
-                job_search: secret.map(|secret| JobSearchSpec {
-                    provider: JobProvider::JSearch,
-                    rapid_api: Some(RapidApiSpec {
-                        key_secret_ref: Some(secret),
-                        ..RapidApiSpec::default()
-                    }),
-                    ..JobSearchSpec::default()
-                }),
-                ingress,
-                autoscaling: hpa.map(|(min_replicas, more)| AutoscalingSpec {
-                    min_replicas,
-                    max_replicas: min_replicas + more,
-                    ..AutoscalingSpec::default()
-                }),
-                service: port.map(|port| ServiceSpec {
-                    port,
-                    session_affinity: affinity,
-                    ..ServiceSpec::default()
-                }),
-                sessions: drain.map(|(drain_seconds, idle)| SessionsSpec {
-                    drain_seconds,
-                    drain_idle_seconds: idle.filter(|idle| *idle <= drain_seconds),
-                    ..SessionsSpec::default()
-                }),
-                verify: verify.filter(|verify| *verify != Verify::Off || affinity != SessionAffinity::Auto),
-                cors: (!origins.is_empty()).then(|| iam_mcp_crds::CorsSpec {
-                    origins,
-                    ..iam_mcp_crds::CorsSpec::default()
-                }),
-                ..McpServerSpec::default()
-            },
-        )
+/// Any valid spec of a server called `a`.
+fn specs() -> impl Strategy<Value = McpServerSpec> {
+    specs_of("a")
+}
+
+/// Any name with any valid spec.
+fn named_specs() -> impl Strategy<Value = (String, McpServerSpec)> {
+    "[a-z]([-a-z0-9]{0,50}[a-z0-9])?".prop_flat_map(|name| (Just(name.clone()), specs_of(&name)))
 }
 
 fn server(name: &str, spec: McpServerSpec) -> McpServer {
     let mut server = McpServer::new(name, spec);
     server.metadata.namespace = Some("n".to_owned());
     server
+}
+
+/// The container called `name`.
+fn container<'a>(template: &'a Value, name: &str) -> &'a Value {
+    let all = template["spec"]["containers"].as_array().unwrap();
+    all.iter().find(|container| container["name"] == name).unwrap()
 }
 
 /// What the API server would hold right after our apply: everything owned by us.
@@ -187,7 +80,7 @@ fn applied(child: &Child) -> Value {
 
 proptest! {
     #[test]
-    fn building_is_idempotent_and_what_was_applied_is_settled(name in "[a-z]([-a-z0-9]{0,50}[a-z0-9])?", spec in specs()) {
+    fn building_is_idempotent_and_what_was_applied_is_settled((name, spec) in named_specs()) {
         let server = server(&name, spec);
         let (first, second) = (children(&server, false), children(&server, false));
         for (a, b) in first.iter().zip(&second) {
@@ -211,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn names_labels_and_selector_fit(name in "[a-z]([-a-z0-9]{0,50}[a-z0-9])?", spec in specs()) {
+    fn names_labels_and_selector_fit((name, spec) in named_specs()) {
         let selector: Value = selector_string(&name)
             .split(',')
             .map(|pair| pair.split_once('=').map(|(k, v)| (k.to_owned(), json!(v))).unwrap())
@@ -228,11 +121,21 @@ proptest! {
                     for (key, value) in selector.as_object().unwrap() {
                         prop_assert_eq!(&pod["metadata"]["labels"][key], value);
                     }
-                    prop_assert!(!pod["spec"]["containers"][0]["resources"]["requests"]["cpu"].is_null());
+                    let resources = &container(pod, &name)["resources"];
+                    // A limit is the request too, where there is none.
+                    prop_assert!(!resources["requests"]["cpu"].is_null() || !resources["limits"]["cpu"].is_null());
                 }
                 _ => {}
             }
         }
+    }
+
+    #[test]
+    fn pods_fit_the_restricted_profile(spec in specs()) {
+        let all = children(&server("a", spec), false);
+        let deployment = all.iter().find(|c| c.kind.as_str() == "Deployment").unwrap();
+        let template: PodTemplateSpec = serde_json::from_value(deployment.manifest["spec"]["template"].clone()).unwrap();
+        prop_assert_eq!(restricted(&template), Vec::<String>::new());
     }
 
     #[test]
@@ -249,11 +152,12 @@ proptest! {
 
     #[test]
     fn grace_and_setting_come_from_one_number(spec in specs()) {
+        let given: Vec<_> = spec.env.iter().map(|variable| variable.name.clone()).collect();
         let (drain, idle) = spec.sessions.as_ref().map_or((300, None), |s| (s.drain_seconds, s.drain_idle_seconds));
         let all = children(&server("a", spec), false);
         let deployment = all.iter().find(|c| c.kind.as_str() == "Deployment").unwrap();
         let pod = &deployment.manifest["spec"]["template"]["spec"];
-        let variables = pod["containers"][0]["env"].as_array().unwrap();
+        let variables = container(&deployment.manifest["spec"]["template"], "a")["env"].as_array().unwrap();
         let value = |name: &str| variables.iter().find(|v| v["name"] == name).map(|v| v["value"].as_str().unwrap().to_owned());
         // The server is gone 10 s after the drain: the grace has to be longer.
         prop_assert!(pod["terminationGracePeriodSeconds"].as_i64().unwrap() >= i64::from(drain) + 20);
@@ -261,7 +165,8 @@ proptest! {
         prop_assert_eq!(value("DRAIN_IDLE_SECONDS"), idle.map(|seconds| seconds.to_string()));
         for variable in variables {
             let name = variable["name"].as_str().unwrap();
-            prop_assert!(RESERVED_ENV.contains(&name), "spec.env may name {}, which the operator sets", name);
+            let more = name.starts_with("more_");
+            prop_assert!(RESERVED_ENV.contains(&name) || more || given.iter().any(|g| g == name), "spec.env may name {}, which the operator sets", name);
         }
     }
 
@@ -272,11 +177,12 @@ proptest! {
             (None, Some(n)) if !foreign_hpa => Some(n),
             _ => None,
         };
+        let enabled = spec.disruption.as_ref().is_none_or(|d| d.enabled);
         let asked = spec.disruption.as_ref().and_then(|d| d.max_unavailable.clone());
         let all = children(&server("a", spec), foreign_hpa);
         let find = |kind: &str| all.iter().find(|c| c.kind.as_str() == kind);
         let budget = find("PodDisruptionBudget");
-        prop_assert_eq!(budget.is_some(), most.is_none_or(|n| n > 1));
+        prop_assert_eq!(budget.is_some(), enabled && most.is_none_or(|n| n > 1));
         if let Some(budget) = budget {
             let spec = &budget.manifest["spec"];
             prop_assert_eq!(&spec["maxUnavailable"], &json!(asked.unwrap_or(IntOrString::Int(1))));

@@ -6,12 +6,11 @@ use iam_mcp_e2e::{
     servers::NAME,
 };
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler};
-use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use crate::lowest::Lowest;
 
-fn foreign_autoscaler(min: i32) -> Value {
+pub(crate) fn foreign_autoscaler(min: i32) -> Value {
     json!({
         "metadata": {"name": "by-hand"},
         "spec": {
@@ -21,7 +20,7 @@ fn foreign_autoscaler(min: i32) -> Value {
     })
 }
 
-async fn count(sandbox: &Sandbox) -> i32 {
+pub(crate) async fn count(sandbox: &Sandbox) -> i32 {
     sandbox
         .api::<Deployment>()
         .get(NAME)
@@ -31,43 +30,6 @@ async fn count(sandbox: &Sandbox) -> i32 {
         .unwrap()
         .replicas
         .unwrap()
-}
-
-#[tokio::test]
-async fn an_autoscaler_of_somebody_takes_over_without_a_dip() {
-    let sandbox = Sandbox::new("autoscaler").await;
-    sandbox.serve(NAME, json!({"replicas": 5})).await;
-    let lowest = Lowest::watch(&sandbox, NAME).await;
-    sandbox
-        .create::<HorizontalPodAutoscaler>(foreign_autoscaler(3))
-        .await;
-    sandbox.quiet().await;
-    sandbox
-        .kubectl(&["scale", "deployment/jobs", "--replicas=7"])
-        .await;
-    sandbox.settle(NAME).await;
-    let writes = sandbox.operator().writes().await;
-    sandbox.passes(NAME, 2).await;
-    assert_eq!(count(&sandbox).await, 7, "the HPA's side may scale");
-    assert_eq!(
-        sandbox.operator().writes().await,
-        writes,
-        "and the operator does not write"
-    );
-    assert!(lowest.until_now() >= 5, "fell to {}", lowest.until_now());
-    assert!(sandbox.events(NAME, "DriftRepaired").await.is_empty());
-
-    sandbox
-        .api::<HorizontalPodAutoscaler>()
-        .delete("by-hand", &DeleteParams::default())
-        .await
-        .unwrap();
-    sandbox
-        .child::<Deployment>(NAME, "the number of the spec again", |d| {
-            d.spec.as_ref().unwrap().replicas == Some(5)
-        })
-        .await;
-    assert!(lowest.until_now() >= 5, "fell to {}", lowest.until_now());
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@ use iam_mcp_e2e::{sandbox::Sandbox, servers::NAME};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::Deployment,
         core::v1::{Secret, Service},
         policy::v1::PodDisruptionBudget,
     },
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 
 /// `name` is taken by `object`: it is untouched, named in the status, the others exist, and all is well
 /// when it is deleted.
-async fn is_left_alone<K>(name: &str, title: &str, object: Value)
+pub(crate) async fn is_left_alone<K>(name: &str, title: &str, object: Value)
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -78,32 +77,6 @@ where
         .child::<K>(name, "our own", |child| !child.owner_references().is_empty())
         .await;
     assert_ne!(child.uid(), foreign.uid());
-}
-
-#[tokio::test]
-async fn a_foreign_deployment_is_left_alone() {
-    let template = json!({
-        "metadata": {"labels": {"app": "other"}},
-        "spec": {"containers": [{"name": "other", "image": "example.com/other:1"}]},
-    });
-    let spec = json!({"replicas": 0, "selector": {"matchLabels": {"app": "other"}}, "template": template});
-    is_left_alone::<Deployment>(
-        NAME,
-        "Deployment/jobs",
-        json!({"metadata": {"name": NAME}, "spec": spec}),
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_foreign_service_is_left_alone() {
-    let spec = json!({"selector": {"app": "other"}, "ports": [{"port": 1234}]});
-    is_left_alone::<Service>(
-        NAME,
-        "Service/jobs",
-        json!({"metadata": {"name": NAME}, "spec": spec}),
-    )
-    .await;
 }
 
 #[tokio::test]

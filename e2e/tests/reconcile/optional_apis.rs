@@ -2,7 +2,6 @@
 
 use iam_mcp_crds::{ConditionType, Reason};
 use iam_mcp_e2e::{
-    children, kubectl,
     poll::{SOON, eventually, when},
     sandbox::Sandbox,
     servers::NAME,
@@ -10,53 +9,16 @@ use iam_mcp_e2e::{
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service};
 use kube::{
     Api, ResourceExt as _,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    api::{DynamicObject, Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
-use crate::scaling::nothing_more_is_written;
-
-/// Definitions are the whole cluster's: one test at a time has each.
-static ROUTES: Mutex<()> = Mutex::const_new(());
-static MONITORS: Mutex<()> = Mutex::const_new(());
-
-/// A definition that is removed at the end, on failure too.
-struct Definition {
-    name: &'static str,
-    yaml: &'static str,
-    resource: ApiResource,
-}
+use crate::{
+    definitions::{Definition, MONITORS, ROUTES},
+    scaling::nothing_more_is_written,
+};
 
 impl Definition {
-    fn of_routes() -> Self {
-        Self {
-            name: "httproutes.gateway.networking.k8s.io",
-            yaml: include_str!("fixtures/httproutes.yaml"),
-            resource: children::http_route(),
-        }
-    }
-
-    fn of_monitors() -> Self {
-        Self {
-            name: "podmonitors.monitoring.coreos.com",
-            yaml: include_str!("fixtures/podmonitors.yaml"),
-            resource: children::pod_monitor(),
-        }
-    }
-
-    async fn install(&self) {
-        // One that a test before left on its way out would take the new one along.
-        self.remove().await;
-        kubectl::run_with(&["apply", "-f", "-"], self.yaml).await;
-        let crd = format!("crd/{}", self.name);
-        kubectl::run(&["wait", "--for=condition=Established", &crd, "--timeout=30s"]).await;
-    }
-
-    async fn remove(&self) {
-        kubectl::run(&["delete", "crd", self.name, "--ignore-not-found", "--timeout=60s"]).await;
-    }
-
     fn api(&self, sandbox: &Sandbox) -> Api<DynamicObject> {
         Api::namespaced_with(sandbox.client.clone(), sandbox.namespace(), &self.resource)
     }
@@ -76,12 +38,6 @@ impl Definition {
             when(found.is_none(), found)
         })
         .await;
-    }
-}
-
-impl Drop for Definition {
-    fn drop(&mut self) {
-        kubectl::delete_quietly(&["crd", self.name]);
     }
 }
 

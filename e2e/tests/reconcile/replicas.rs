@@ -8,7 +8,7 @@ use iam_mcp_e2e::{
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
 
-fn count(deployment: &Deployment) -> i32 {
+pub(crate) fn count(deployment: &Deployment) -> i32 {
     deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(-1)
 }
 
@@ -34,24 +34,6 @@ async fn a_number_in_the_spec_is_kept() {
         when(pods.as_deref() == Some("0/0"), pods)
     })
     .await;
-}
-
-#[tokio::test]
-async fn without_a_number_kubectl_scale_survives() {
-    let mut sandbox = Sandbox::new("replicas").await;
-    sandbox.serve(NAME, json!({})).await;
-    sandbox
-        .kubectl(&["scale", "deployment/jobs", "--replicas=5"])
-        .await;
-    sandbox.settle(NAME).await;
-    sandbox.passes(NAME, 2).await;
-    sandbox.change(NAME, json!({"logLevel": "DEBUG"})).await;
-    sandbox.settle(NAME).await;
-    sandbox.stop_operator().await;
-    sandbox.start_operator().await;
-    sandbox.quiet().await;
-    assert_eq!(count(&sandbox.api().get(NAME).await.unwrap()), 5);
-    assert!(sandbox.events(NAME, "DriftRepaired").await.is_empty());
 }
 
 #[tokio::test]

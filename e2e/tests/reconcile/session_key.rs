@@ -1,17 +1,13 @@
 //! The Secret `NAME-keys`: made once, completed, and else left alone.
 
-use iam_mcp_e2e::{
-    poll::{SOON, eventually},
-    sandbox::Sandbox,
-    servers::NAME,
-};
+use iam_mcp_e2e::{sandbox::Sandbox, servers::NAME};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt as _, api::DeleteParams};
 use serde_json::json;
 
 const KEYS: &str = "jobs-keys";
 
-fn key(secret: &Secret) -> Option<Vec<u8>> {
+pub(crate) fn key(secret: &Secret) -> Option<Vec<u8>> {
     secret
         .data
         .as_ref()?
@@ -66,20 +62,4 @@ async fn a_missing_key_is_added_beside_what_is_there() {
         b"mine",
         "a key of somebody else stays"
     );
-}
-
-#[tokio::test]
-async fn servers_have_keys_of_their_own() {
-    let sandbox = Sandbox::new("keys").await;
-    for name in ["one", "two"] {
-        sandbox.submit(name, json!({})).await;
-    }
-    let mut keys = Vec::new();
-    for name in ["one-keys", "two-keys"] {
-        let secret = eventually(SOON, name, || async {
-            sandbox.api::<Secret>().get(name).await.map_err(|e| e.to_string())
-        });
-        keys.push(key(&secret.await).unwrap());
-    }
-    assert_ne!(keys[0], keys[1]);
 }

@@ -23,7 +23,7 @@ fn pod(deployment: &Deployment) -> PodSpec {
 }
 
 /// The grace period, and the settings of the server that belong to it.
-fn drain(deployment: &Deployment) -> (Option<i64>, Option<String>, Option<String>) {
+pub(crate) fn drain(deployment: &Deployment) -> (Option<i64>, Option<String>, Option<String>) {
     let pod = pod(deployment);
     let env = pod.containers[0].env.clone().unwrap_or_default();
     let value = |name: &str| env.iter().find(|v| v.name == name).and_then(|v| v.value.clone());
@@ -32,31 +32,6 @@ fn drain(deployment: &Deployment) -> (Option<i64>, Option<String>, Option<String
         value("DRAIN_SECONDS"),
         value("DRAIN_IDLE_SECONDS"),
     )
-}
-
-#[tokio::test]
-async fn grace_period_and_setting_change_in_one_write() {
-    let sandbox = Sandbox::new("sessions").await;
-    sandbox.serve(NAME, json!({"replicas": 1})).await;
-    let before: Deployment = sandbox.api().get(NAME).await.unwrap();
-    assert_eq!(drain(&before), (Some(330), Some("300".to_owned()), None));
-
-    let sessions = json!({"drainSeconds": 3600, "drainIdleSeconds": 600});
-    sandbox.change(NAME, json!({"sessions": sessions})).await;
-    sandbox.settle(NAME).await;
-    let after: Deployment = sandbox.api().get(NAME).await.unwrap();
-    let longer = (Some(3630), Some("3600".to_owned()), Some("600".to_owned()));
-    assert_eq!(drain(&after), longer);
-    assert_eq!(
-        after.metadata.generation,
-        before.metadata.generation.map(|g| g + 1),
-        "pods are replaced once"
-    );
-
-    sandbox.change(NAME, json!({"sessions": null})).await;
-    sandbox
-        .child::<Deployment>(NAME, "the defaults again", |d| drain(d) == drain(&before))
-        .await;
 }
 
 #[tokio::test]

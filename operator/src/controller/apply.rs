@@ -2,7 +2,7 @@
 //! what is no longer wanted, writes nothing else.
 
 use futures::future::join_all;
-use iam_mcp_crds::{McpServer, McpServerStatus, Reason, TemplateRecord};
+use iam_mcp_crds::{McpServer, McpServerStatus, TemplateRecord};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Resource as _, ResourceExt,
@@ -23,10 +23,15 @@ use super::{
     memory::Applied,
     owned, replicas,
     rotation::Material,
-    send::{Created, create, send},
     template::{self, Fate},
     validate,
 };
+
+mod refusal;
+mod send;
+
+use refusal::name_conflict;
+use send::{Created, create, send_until_stored};
 
 /// The server whose children are applied.
 pub struct Owner {
@@ -260,18 +265,24 @@ fn applied_template(
         .iter()
         .find(|child| child.kind == ChildKind::Deployment)?;
     let last = context.memory.get(&owner.uid, child.kind);
-    let is_live = live.is_some_and(|live| {
-        last.is_some_and(|last| last.desired == child.digest && last.answered == live.digest)
-    });
-    if !is_live {
-        return owner.template.record.clone();
-    }
-    Some(TemplateRecord {
-        asked_for: owner.template.asked_for.clone(),
-        rendered: owned::short_hex(&child.parts.template?),
-        live: owned::short_hex(&live?.template?),
-        references: owner.template.references.clone(),
-    })
+    let TemplateOf {
+        asked_for,
+        record,
+        references,
+        ..
+    } = &owner.template;
+    let Some(last) = last.filter(|last| last.desired == child.digest) else {
+        return record.clone();
+    };
+    let untouched = live.filter(|live| live.digest == last.answered);
+    let live = untouched.and_then(|live| live.template);
+    let rendered = child.parts.template?;
+    Some(template::record(
+        asked_for,
+        references.clone(),
+        &rendered,
+        live.as_ref(),
+    ))
 }
 
 async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Change, Error> {
@@ -348,7 +359,7 @@ async fn apply_one(context: &Context, owner: &Owner, child: &Child) -> Result<Ch
     let version = version.or_else(|| known.as_ref().map(|k| k.resource_version.to_string()));
     let answer = match made {
         Some(answer) => answer,
-        None => match send(context, owner, child, version).await? {
+        None => match send_until_stored(context, owner, child, version).await? {
             Ok(answer) => answer,
             Err(blocked) => return Ok(Change::Blocked(blocked)),
         },
@@ -424,16 +435,6 @@ async fn take_found(
 async fn take_back(context: &Context, owner: &Owner, child: &Child) -> Result<Taken, Error> {
     let api = context.child_api(child.kind, &owner.namespace);
     adopt::take_back(context, owner, &api, child.kind.as_str(), &child.name).await
-}
-
-fn name_conflict(child: &Child) -> Blocked {
-    Blocked {
-        reason: Reason::NameConflict,
-        message: format!(
-            "{} exists and does not belong to this McpServer, so it was left alone; delete or rename it, or rename the McpServer",
-            child.title()
-        ),
-    }
 }
 
 /// Deletes a child of `kind` that is ours and no longer wanted; says whether there was one.

@@ -29,7 +29,6 @@ pub mod references;
 pub mod replicas;
 pub mod roll;
 pub mod rotation;
-mod send;
 pub mod servers;
 pub mod skew;
 pub mod status;

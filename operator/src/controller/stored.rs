@@ -49,6 +49,9 @@ fn object(value: &mut Value, at: &str) {
             {
                 field(name, value);
                 object(value, name);
+                if at == "volumes" {
+                    source(name, value);
+                }
             }
             fields.retain(|name, value| is_stored(name, value, at));
         }
@@ -83,6 +86,7 @@ fn field(name: &str, value: &mut Value) {
                 quantity(divisor);
             }
         }
+        ("fileKeyRef", Value::Object(reference)) => default(reference, "optional", &json!(false)),
         // In `projected.sources`, which is one value.
         ("serviceAccountToken", Value::Object(token)) => default(token, "expirationSeconds", &json!(3600)),
         (name, Value::Object(quantities)) if QUANTITIES.contains(&name) => {
@@ -90,6 +94,16 @@ fn field(name: &str, value: &mut Value) {
         }
         ("sizeLimit", size) => quantity(size),
         _ => {}
+    }
+}
+
+/// A source of a volume of which nothing is said is one field, and what the API server fills in there is ours. Where anything is
+/// said, the rest is nobody's.
+fn source(name: &str, value: &mut Value) {
+    if let ("projected" | "downwardAPI", Value::Object(source)) = (name, value)
+        && source.is_empty()
+    {
+        source.insert("defaultMode".to_owned(), json!(0o644));
     }
 }
 
@@ -149,10 +163,12 @@ mod tests {
             "metadata": {"annotations": {"sizeLimit": "1000m"}},
             "spec": {
                 "containers": [{
-                    "env": [{"valueFrom": {"fieldRef": {"fieldPath": "a"}}}, {"valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}],
+                    "env": [{"valueFrom": {"fieldRef": {"fieldPath": "a"}}}, {"valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
+                            {"valueFrom": {"fileKeyRef": {"key": "K"}}}],
                     "resources": {"limits": {"cpu": "1000m"}},
                 }],
-                "volumes": [{"emptyDir": {"sizeLimit": "1024Mi"}}, {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}],
+                "volumes": [{"emptyDir": {"sizeLimit": "1024Mi"}}, {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}},
+                            {"projected": {"sources": []}}, {"downwardAPI": {}}, {"projected": {"sources": [{"downwardAPI": {}}]}}],
             },
         });
         as_stored(&mut template);
@@ -163,11 +179,14 @@ mod tests {
                 "spec": {
                     "containers": [{
                         "env": [{"valueFrom": {"fieldRef": {"fieldPath": "a", "apiVersion": "v1"}}},
-                                {"valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "0"}}}],
+                                {"valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "0"}}},
+                                {"valueFrom": {"fileKeyRef": {"key": "K", "optional": false}}}],
                         "resources": {"limits": {"cpu": "1"}},
                     }],
                     "volumes": [{"emptyDir": {"sizeLimit": "1Gi"}},
-                                {"projected": {"sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 3600}}]}}],
+                                {"projected": {"sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 3600}}]}},
+                                {"projected": {"defaultMode": 420}}, {"downwardAPI": {"defaultMode": 420}},
+                                {"projected": {"sources": [{"downwardAPI": {}}]}}],
                 },
             })
         );

@@ -79,6 +79,24 @@ pub fn fate(of: &TemplateOf, rendered: &Digest, live: Option<&Digest>) -> Fate {
     if hold { Fate::Hold } else { Fate::Apply }
 }
 
+/// The record of a template that was applied as `rendered`. `live` is what the API server made of it; `None` when somebody has
+/// changed it already. That it was applied is recorded all the same: without a record, the next pass would take the changed one
+/// for the work of an operator that kept none, and hold on to it.
+#[must_use]
+pub fn record(
+    asked_for: &str,
+    references: Option<String>,
+    rendered: &Digest,
+    live: Option<&Digest>,
+) -> TemplateRecord {
+    TemplateRecord {
+        asked_for: asked_for.to_owned(),
+        rendered: short_hex(rendered),
+        live: short_hex(live.unwrap_or(rendered)),
+        references,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use iam_mcp_crds::{McpServerSpec, TemplateRecord};
@@ -144,6 +162,14 @@ mod tests {
     fn a_template_of_an_operator_without_records_is_held_unless_the_spec_is_new() {
         assert_eq!(fate(&of("spec", None, true), &NEW, Some(&OLD)), Fate::Hold);
         assert_eq!(fate(&of("spec", None, false), &NEW, Some(&OLD)), Fate::Apply);
+    }
+
+    #[test]
+    fn a_template_that_was_changed_while_it_was_made_is_not_held() {
+        let made = super::record("spec", None, &OLD, None);
+        assert_eq!(fate("spec", &OLD, Some(&NEW), Some(&made), true), Fate::Apply);
+        let other_form = super::record("spec", None, &OLD, Some(&NEW));
+        assert_eq!(other_form.live, short_hex(&NEW));
     }
 
     #[test]
