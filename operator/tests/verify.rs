@@ -339,7 +339,10 @@ async fn a_stream_that_should_open_is_opened() {
         ),
         (answer(200, json, "", "{}"), none.clone()),
         (answer(404, "text/plain", "", "event: endpoint\n\n"), none),
-        (answer(401, "text/plain", "", ""), Err(Failure::NotAuthorized(Unauthorized::Unexpected))),
+        (
+            answer(401, "text/plain", "", ""),
+            Err(Failure::NotAuthorized(Unauthorized::Unexpected)),
+        ),
     ] {
         let (address, heard) = scripted(vec![first.clone(), begin.clone()]).await;
         let with_stream = Endpoint {
