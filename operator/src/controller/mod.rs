@@ -165,7 +165,7 @@ async fn reconcile(server: Arc<Guarded>, context: Arc<Context>) -> Result<Action
         generation = server.meta().generation,
     );
     let told = span.clone();
-    let outcome = look_after(server, context).instrument(span).await;
+    let outcome = Box::pin(look_after(server, context)).instrument(span).await;
     if let Err(error) = &outcome {
         told.record("otel.status_code", "ERROR");
         told.record("error.type", error.category());

@@ -101,7 +101,6 @@ pub(super) fn problems(spec: &McpServerSpec) -> Vec<String> {
     let (other, stdio) = (spec.endpoint.as_deref(), is_stdio(spec));
     let is_ours = !stdio && other.is_none();
     let runs_something = !spec.command.is_empty() || !spec.args.is_empty();
-    let service = spec.service.as_ref();
     let path_is_off = |path: &str| {
         other.is_some_and(|other| {
             let below = |rest: &str| path == "/" || rest.is_empty() || rest.starts_with('/');
@@ -126,60 +125,6 @@ pub(super) fn problems(spec: &McpServerSpec) -> Vec<String> {
             "command: transport Stdio needs the program to run and its arguments; the operator cannot read what the image would run by itself",
         ),
         (
-            !is_ours && spec.job_search.is_some(),
-            "jobSearch: only this project's server searches jobs; leave it out for another image",
-        ),
-        (
-            other.is_some()
-                && (spec.log_level.is_some()
-                    || spec.cors.is_some()
-                    || spec.monitoring.is_some()
-                    || spec.auth.is_some()
-                    || spec.limits.is_some()
-                    || spec.telemetry.is_some()),
-            "endpoint: auth, limits, telemetry, logLevel, cors and monitoring are what this project's server understands; give another image its own settings by args, env or podTemplate",
-        ),
-        (
-            other.is_some() && service.is_some_and(|service| !service.hostnames.is_empty()),
-            "service.hostnames: another image is not told by which names it is called; give it its own setting by args or env",
-        ),
-        (
-            other.is_some()
-                && spec
-                    .sessions
-                    .as_ref()
-                    .is_some_and(|s| s.drain_idle_seconds.is_some()),
-            "sessions.drainIdleSeconds: another image does not know it; drainSeconds sets how long it may take to stop",
-        ),
-        (
-            (stdio || other.is_some())
-                && spec
-                    .sessions
-                    .as_ref()
-                    .is_some_and(|s| s.rotate_key_every.is_some()),
-            "sessions.rotateKeyEvery: only this project's server seals sessions with a key; leave it out for another image",
-        ),
-        (
-            stdio
-                && (spec
-                    .limits
-                    .as_ref()
-                    .is_some_and(|limits| limits.sessions.is_some() || !limits.tools.is_empty())
-                    || spec
-                        .telemetry
-                        .as_ref()
-                        .is_some_and(|telemetry| telemetry.audit_log.is_some())),
-            "transport: limits.sessions, limits.tools and telemetry.auditLog are what this project's server understands, and its bridge does not; leave them out with Stdio",
-        ),
-        (
-            other.is_some()
-                && spec
-                    .network_policy
-                    .as_ref()
-                    .is_some_and(|p| !p.metrics_from.is_empty()),
-            "networkPolicy.metricsFrom: another image has no admin port; let clients in by from",
-        ),
-        (
             spec.ingress
                 .as_ref()
                 .is_some_and(|ingress| path_is_off(&ingress.path)),
@@ -202,6 +147,7 @@ pub(super) fn problems(spec: &McpServerSpec) -> Vec<String> {
     ];
     let mut problems: Vec<String> = rules
         .into_iter()
+        .chain(settings_of_ours(spec))
         .filter(|(wrong, _)| *wrong)
         .map(|(_, problem)| problem.to_owned())
         .collect();
@@ -221,4 +167,67 @@ pub(super) fn problems(spec: &McpServerSpec) -> Vec<String> {
         }
     }
     problems
+}
+
+/// What only this project's server understands, and whether `spec` says it of another image.
+fn settings_of_ours(spec: &McpServerSpec) -> impl Iterator<Item = (bool, &'static str)> {
+    let (other, stdio) = (spec.endpoint.is_some(), is_stdio(spec));
+    let service = spec.service.as_ref();
+    [
+        (
+            (stdio || other) && spec.job_search.is_some(),
+            "jobSearch: only this project's server searches jobs; leave it out for another image",
+        ),
+        (
+            other
+                && (spec.log_level.is_some()
+                    || spec.cors.is_some()
+                    || spec.monitoring.is_some()
+                    || spec.auth.is_some()
+                    || spec.limits.is_some()
+                    || spec.telemetry.is_some()),
+            "endpoint: auth, limits, telemetry, logLevel, cors and monitoring are what this project's server understands; give another image its own settings by args, env or podTemplate",
+        ),
+        (
+            other && service.is_some_and(|service| !service.hostnames.is_empty()),
+            "service.hostnames: another image is not told by which names it is called; give it its own setting by args or env",
+        ),
+        (
+            other
+                && spec
+                    .sessions
+                    .as_ref()
+                    .is_some_and(|s| s.drain_idle_seconds.is_some()),
+            "sessions.drainIdleSeconds: another image does not know it; drainSeconds sets how long it may take to stop",
+        ),
+        (
+            (stdio || other)
+                && spec
+                    .sessions
+                    .as_ref()
+                    .is_some_and(|s| s.rotate_key_every.is_some()),
+            "sessions.rotateKeyEvery: only this project's server seals sessions with a key; leave it out for another image",
+        ),
+        (
+            stdio
+                && (spec
+                    .limits
+                    .as_ref()
+                    .is_some_and(|limits| limits.sessions.is_some() || !limits.tools.is_empty())
+                    || spec
+                        .telemetry
+                        .as_ref()
+                        .is_some_and(|telemetry| telemetry.audit_log.is_some())),
+            "transport: limits.sessions, limits.tools and telemetry.auditLog are what this project's server understands, and its bridge does not; leave them out with Stdio",
+        ),
+        (
+            other
+                && spec
+                    .network_policy
+                    .as_ref()
+                    .is_some_and(|p| !p.metrics_from.is_empty()),
+            "networkPolicy.metricsFrom: another image has no admin port; let clients in by from",
+        ),
+    ]
+    .into_iter()
 }
