@@ -109,7 +109,9 @@ fn run(way: Way, settings: Settings) -> anyhow::Result<()> {
         .context("cannot watch for signals")?;
         let hard = shutdown.hard();
         let result = match way {
-            Way::Stdio => stdio::run(settings, shutdown).await.map_err(anyhow::Error::from),
+            Way::Stdio => Box::pin(stdio::run(settings, shutdown))
+                .await
+                .map_err(anyhow::Error::from),
             Way::Http => app::run(settings, shutdown, log_level)
                 .await
                 .map_err(anyhow::Error::from),

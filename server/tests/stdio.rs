@@ -265,14 +265,15 @@ async fn subscriptions_that_are_not_acknowledged_end_when_stdin_does() {
     let mut process = Process::start(&["stdio"], &[("IAM_DATA_ROOT", root)]);
     let filter = json!({ "notifications": { "resourcesListChanged": true } });
     let mut listen = modern::message("subscriptions/listen", filter, &json!({}));
-    let mut listens = String::new();
-    for id in 1..=30 {
-        listen["id"] = json!(id);
-        listens += &format!("{listen}\n");
-    }
+    let listens: Vec<String> = (1..=30)
+        .map(|id| {
+            listen["id"] = json!(id);
+            format!("{listen}\n")
+        })
+        .collect();
     process
         .stdin
-        .write_all(listens.as_bytes())
+        .write_all(listens.concat().as_bytes())
         .await
         .expect("written");
     let started = Instant::now();

@@ -166,7 +166,7 @@ mod tests {
 
     fn owner(rotate: Option<&str>) -> Owner {
         Owner {
-            keys: true,
+            shares_keys: true,
             name: "jobs".to_owned(),
             namespace: "n".to_owned(),
             uid: OWNER.to_owned(),

@@ -5,7 +5,7 @@
 //! has another default image, and neither is a reason to touch a server that runs. So the status says from what the
 //! current template was made, and a template that differs without a change of the spec is held back.
 
-use iam_mcp_crds::McpServer;
+use iam_mcp_crds::{McpServer, TemplateRecord};
 use serde_json::Value;
 
 use super::{
@@ -99,7 +99,7 @@ pub fn record(
 
 #[cfg(test)]
 mod tests {
-    use iam_mcp_crds::{McpServerSpec, TemplateRecord};
+    use iam_mcp_crds::McpServerSpec;
 
     use super::*;
 
@@ -167,7 +167,10 @@ mod tests {
     #[test]
     fn a_template_that_was_changed_while_it_was_made_is_not_held() {
         let made = super::record("spec", None, &OLD, None);
-        assert_eq!(fate("spec", &OLD, Some(&NEW), Some(&made), true), Fate::Apply);
+        assert_eq!(
+            fate(&of("spec", Some(&made), true), &OLD, Some(&NEW)),
+            Fate::Apply
+        );
         let other_form = super::record("spec", None, &OLD, Some(&NEW));
         assert_eq!(other_form.live, short_hex(&NEW));
     }
