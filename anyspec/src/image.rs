@@ -45,26 +45,38 @@ pub(crate) fn fit(spec: &mut Value) {
         return;
     }
     remove(spec, &["jobSearch"]);
-    remove(&mut spec["sessions"], &["rotateKeyEvery"]);
+    // Its pod has no volume called `data`, which variables and sidecars may name.
+    remove(spec, &["podTemplate"]);
+    if let Some(env) = spec.get_mut("env").and_then(Value::as_array_mut) {
+        env.retain(|variable| variable["valueFrom"]["fileKeyRef"].is_null());
+    }
+    remove_in(spec, "sessions", &["rotateKeyEvery"]);
     if stdio {
-        remove(&mut spec["limits"], &["sessions", "tools"]);
-        remove(&mut spec["telemetry"], &["auditLog"]);
+        remove_in(spec, "limits", &["sessions", "tools"]);
+        remove_in(spec, "telemetry", &["auditLog"]);
         return;
     }
     remove(
         spec,
         &["auth", "limits", "telemetry", "logLevel", "cors", "monitoring"],
     );
-    remove(&mut spec["sessions"], &["drainIdleSeconds"]);
-    remove(&mut spec["service"], &["hostnames"]);
-    remove(&mut spec["networkPolicy"], &["metricsFrom"]);
+    remove_in(spec, "sessions", &["drainIdleSeconds"]);
+    remove_in(spec, "service", &["hostnames"]);
+    remove_in(spec, "networkPolicy", &["metricsFrom"]);
     if spec["protocol"] == "Stateless" {
-        remove(&mut spec["endpoint"], &["ssePath"]);
+        remove_in(spec, "endpoint", &["ssePath"]);
     }
     for door in ["ingress", "httpRoute"] {
         if spec[door].is_object() {
             spec[door]["path"] = json!("/");
         }
+    }
+}
+
+/// Of what `spec` says in `field`, if it does.
+fn remove_in(spec: &mut Value, field: &str, fields: &[&str]) {
+    if let Some(object) = spec.get_mut(field) {
+        remove(object, fields);
     }
 }
 

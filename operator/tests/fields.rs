@@ -23,10 +23,34 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "operatorClass",
         "which operator looks at the resource: e2e/tests/reconcile/class.rs",
     ),
+    (
+        "auth.bearer.generated",
+        "a token is made, without which the spec is not valid: e2e/tests/reconcile/token_rotation.rs",
+    ),
+    (
+        "auth.bearer.generated.rotateEvery",
+        "when another token follows: e2e/tests/reconcile/token_rotation.rs",
+    ),
+    (
+        "endpoint.path",
+        "where the operator asks it, and status.url: operator/tests/image.rs",
+    ),
+    (
+        "endpoint.ssePath",
+        "which stream the operator opens: operator/tests/image.rs",
+    ),
     ("paused", "whether it writes: e2e/tests/reconcile/paused.rs"),
     (
         "sessions.maxDrainingPods",
         "what it tells pods that drain: e2e/tests/reconcile/draining.rs",
+    ),
+    (
+        "sessions.rotateKeyEvery",
+        "when another key follows: e2e/tests/reconcile/token_rotation.rs",
+    ),
+    (
+        "transport",
+        "the bridge, without which such a spec is not valid: operator/tests/image.rs",
     ),
 ];
 

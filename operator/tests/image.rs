@@ -243,8 +243,14 @@ fn contradictions_are_refused_without_an_api_server() {
             with(stdio(), &json!({"jobSearch": {}})),
             "only this project's server searches jobs",
         ),
-        (with(http(), &json!({"logLevel": "DEBUG"})), "endpoint: logLevel"),
-        (with(http(), &json!({"monitoring": {}})), "endpoint: logLevel"),
+        (
+            with(http(), &json!({"logLevel": "DEBUG"})),
+            "endpoint: auth, limits, telemetry, logLevel",
+        ),
+        (
+            with(http(), &json!({"monitoring": {}})),
+            "endpoint: auth, limits, telemetry, logLevel",
+        ),
         (
             with(http(), &json!({"service": {"hostnames": ["a"]}})),
             "service.hostnames",

@@ -28,6 +28,10 @@ async fn an_unsupported_release_runs_on_and_is_told() {
     sandbox
         .condition(NAME, ConditionType::Degraded, true, Reason::ReleaseUnsupported)
         .await;
+    // The Deployment's own status is written until then.
+    sandbox
+        .condition(NAME, ConditionType::Progressing, false, Reason::RolloutComplete)
+        .await;
     before.stop().await;
     let versions = sandbox.versions(NAME).await;
 

@@ -23,6 +23,9 @@ const SILENT_FOR: Duration = Duration::from_secs(10);
 /// How often a silent stream says that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// How long a stream that is over waits for what is still said: how the program ended may be known a moment later.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Among a response's extensions: what it answers with is an error.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Failed;
@@ -117,8 +120,8 @@ pub(super) fn stream(
             let next = tokio::select! {
                 biased;
                 next = timeout(KEEP_ALIVE, messages.recv()) => next,
-                // What is there is said before.
-                () = over.cancelled() => Ok(messages.try_recv().ok()),
+                // What is there, and what is still said of calls in flight, is said before.
+                () = over.cancelled() => Ok(timeout(LAST_WORDS, messages.recv()).await.ok().flatten()),
             };
             match next {
                 Ok(Some(message)) => event(&message),

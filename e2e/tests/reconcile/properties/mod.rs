@@ -23,8 +23,8 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use crate::definitions::{Definition, MONITORS, ROUTES};
 use walk::{STEPS, Walk};
 
-/// Walks, unless `E2E_WALKS` says how many.
-const WALKS: u64 = 200;
+/// Walks, unless `E2E_WALKS` says how many; `ops/test --long` makes two hundred.
+const WALKS: u64 = 40;
 /// Walks at a time.
 const AT_A_TIME: usize = 24;
 /// The name that specs are generated for; each server gets its own instead.

@@ -23,7 +23,7 @@ use super::{CLASS, GENERATED_FOR, a_second_pass_writes_nothing, first_seed, numb
 /// Specs, unless `E2E_SPECS` says how many.
 const SPECS: usize = 300;
 /// Specs whose servers are made, unless `E2E_SPECS` says how many.
-const MADE: usize = 100;
+const MADE: usize = 30;
 
 fn count(default: usize) -> usize {
     number("E2E_SPECS").map_or(default, |count| usize::try_from(count).unwrap())
