@@ -3,13 +3,13 @@
 use std::{fmt::Write as _, fs, io::Read as _, path::Path};
 
 use anyhow::{Context as _, bail};
-use iam_mcp_crds::McpServer;
+use iam_mcp_crds::{McpServer, McpServerStatus};
 use kube::ResourceExt as _;
 use serde_json::Value;
 
 use crate::{
     cli::RenderArgs,
-    controller::{build, kinds, validate},
+    controller::{build, health::affinity::resolve_as_told, kinds, validate},
 };
 
 /// Prints the children of every `McpServer` in the file.
@@ -43,8 +43,10 @@ pub fn render_text(text: &str, args: &RenderArgs) -> anyhow::Result<String> {
             server_image: args.server_image.clone(),
             operator_namespace: args.operator_namespace.clone(),
         };
-        let validated = validate::validate(&server, &defaults, false)
+        let mut validated = validate::validate(&server, &defaults, false)
             .with_context(|| format!("McpServer/{} is invalid", server.name_any()))?;
+        // Without a cluster nothing is known of it but what it says itself.
+        resolve_as_told(&mut validated, &McpServerStatus::default());
         let validate::ValidatedServer { namespace, name, .. } = &validated;
         let keys = if validate::has_keys(&server.spec) {
             let keys = build::keys_secret_name(name);
