@@ -56,9 +56,11 @@ free_mib() {
 apt_install() {
   local log=$1
   shift
-  set -- env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+  mkdir -p "$CACHE_DIR"
+  # One after the other: apt-get refuses to work beside another one.
+  set -- flock "$CACHE_DIR/apt.lock" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"
   # A machine that never asked for the package lists has none.
-  "$@" >"$log" 2>&1 || { apt-get update && "$@"; } >>"$log" 2>&1
+  "$@" >"$log" 2>&1 || { flock "$CACHE_DIR/apt.lock" apt-get update && "$@"; } >>"$log" 2>&1
 }
 
 # usage: the comment block at the top of the running command is its help text.
