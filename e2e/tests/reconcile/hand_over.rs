@@ -57,6 +57,16 @@ async fn leads(operator: &Operator) {
     .await;
 }
 
+/// Leads, and has written something as the leader.
+async fn acts(operator: &Operator) {
+    leads(operator).await;
+    eventually(SOON, "it to write", || async {
+        let writes = operator.writes().await;
+        when(writes > 0, writes)
+    })
+    .await;
+}
+
 /// Something to write for whoever leads, without a pause, until `over`.
 async fn change_without_end(fleet: &mut Fleet<'_>, over: &AtomicBool) {
     for round in 2.. {
@@ -138,14 +148,15 @@ async fn exactly_one_acts_at_every_moment() {
 
     let handing_over = async {
         // Killed: the Lease runs out.
+        acts(&first).await;
         first.signal("KILL");
         first.ended(SOON).await;
-        leads(&second).await;
+        acts(&second).await;
         let first = a.start().await;
 
         // Stopped in the middle of what it does, and back when the other one leads.
         second.signal("STOP");
-        leads(&first).await;
+        acts(&first).await;
         second.signal("CONT");
         let mut second = second;
         let status = second.ended(SOON).await;
@@ -154,7 +165,7 @@ async fn exactly_one_acts_at_every_moment() {
 
         // The other way around, once more.
         first.signal("STOP");
-        leads(&second).await;
+        acts(&second).await;
         first.signal("CONT");
         let mut first = first;
         let status = first.ended(SOON).await;
@@ -164,7 +175,7 @@ async fn exactly_one_acts_at_every_moment() {
         // A clean stop gives it up.
         let (_, status) = second.stop().await;
         assert_eq!(status.code(), Some(0));
-        leads(&first).await;
+        acts(&first).await;
         over.store(true, Ordering::Relaxed);
         first
     };
