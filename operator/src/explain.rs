@@ -21,7 +21,7 @@ use crate::{
         cache::controller_uid,
         drift::differences,
         health::affinity::resolve_as_told,
-        key_kinds::{KeyKind, SESSION, TOKEN},
+        key_kinds::KeyKind,
         kinds::{Child, ChildKind, in_order},
         owned::{owned_digest, owned_fields, owned_parts},
         template::{Fate, fate},
@@ -134,9 +134,7 @@ async fn steps(client: &Client, server: &McpServer, defaults: &Defaults) -> anyh
     let wanted = in_order(build::build(&validated), Some(&reference))?;
 
     let mut steps = Vec::new();
-    let session = owner.shares_keys.then_some(&SESSION);
-    let token = owner.token.as_ref().map(|_| &TOKEN);
-    for kind in session.into_iter().chain(token) {
+    for kind in owner.key_kinds() {
         steps.push(keys(client, &owner, kind).await?);
     }
     for kind in ChildKind::ALL {

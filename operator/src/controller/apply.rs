@@ -17,7 +17,7 @@ use super::{
     drift::Repair,
     error::{Blocked, Error},
     key_care,
-    key_kinds::KeyKind,
+    key_kinds::{KeyKind, SESSION, TOKEN},
     keys::{self, Wish},
     kinds::{Child, ChildKind},
     memory::Applied,
@@ -89,6 +89,13 @@ impl Owner {
                 references: None,
             },
         })
+    }
+
+    /// The kinds of keys that it has. The pods of another image share none; those of before stay until the McpServer goes,
+    /// since pods may still mount them.
+    pub fn key_kinds(&self) -> impl Iterator<Item = &'static KeyKind> + use<> {
+        let session = self.shares_keys.then_some(&SESSION);
+        session.into_iter().chain(self.token.as_ref().map(|_| &TOKEN))
     }
 
     /// When a key of a kind is to be followed by another.

@@ -3,17 +3,14 @@
 use super::{
     apply::{Owner, Report},
     context::Context,
-    key_kinds::{KeyKind, SESSION, TOKEN},
+    key_kinds::KeyKind,
     keys,
     rotation::Material,
 };
 
 /// Looks after all keys of `owner`.
 pub async fn look_after(context: &Context, owner: &Owner, report: &mut Report) {
-    // The pods of another image share no keys. Those of before stay until the McpServer goes: pods may still mount them.
-    let session = owner.shares_keys.then_some(&SESSION);
-    let token = owner.token.as_ref().map(|_| &TOKEN);
-    for kind in session.into_iter().chain(token) {
+    for kind in owner.key_kinds() {
         look_after_kind(context, owner, kind, report).await;
     }
     // After a failure nothing is known of what is waited for.

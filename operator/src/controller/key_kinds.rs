@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
-    build::{SESSION_KEY, TOKENS},
+    build::{KEYS_SUFFIX, SESSION_KEY, TOKENS},
     rotation::Material,
 };
 
@@ -62,7 +62,7 @@ pub struct Told {
 
 /// The keys that seal session ids.
 pub static SESSION: KeyKind = KeyKind {
-    suffix: "-keys",
+    suffix: KEYS_SUFFIX,
     called: "session key",
     current: SESSION_KEY,
     next: "session-key-next",

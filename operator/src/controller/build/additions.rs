@@ -6,10 +6,7 @@ use k8s_openapi::api::core::v1::{
     EnvVar, EnvVarSource, KeyToPath, SecretKeySelector, SecretVolumeSource, Volume, VolumeMount,
 };
 
-use super::{ValidatedServer, auth, jobs, limits, telemetry};
-
-/// Readable for the group, which `fsGroup` makes ours; nobody else.
-const SECRET_MODE: i32 = 0o440;
+use super::{ValidatedServer, auth, deployment::SECRET_MODE, jobs, limits, telemetry};
 
 /// What is added.
 #[derive(Debug, Default)]

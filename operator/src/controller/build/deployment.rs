@@ -41,7 +41,7 @@ pub(super) const KEYS_DIR: &str = "/var/run/iam-mcp/keys";
 /// Where the RapidAPI key is mounted.
 pub(super) const RAPIDAPI_DIR: &str = "/var/run/iam-mcp/rapidapi";
 /// Readable for the group, which `fsGroup` makes ours; nobody else.
-const SECRET_MODE: i32 = 0o440;
+pub(super) const SECRET_MODE: i32 = 0o440;
 /// Annotation of the pods: digest of the keys of Secrets and ConfigMaps that are their environment.
 pub const REFERENCES: &str = "iam-mcp.dev/references";
 /// Seconds of grace beyond the time to drain: the server exits at most 12 s after it, and a busy node may
